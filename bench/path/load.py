@@ -1,0 +1,145 @@
+"""The loads, and the origin that answers them. Each runs in its pod's namespace on the load core.
+
+Every load returns what it did (requests, bytes, latencies); what that cost is measured around it by cases.py.
+"""
+
+import json
+import re
+import subprocess
+import time
+
+from path import procs
+from path.ground import CLIENT, SERVER
+from peers.peer import ORIGIN_PORTS
+
+BODY_BYTES = 1024
+START_AND_END_S = 20  # on top of a load's own length, before it counts as hung
+
+NGINX = """daemon off;
+master_process off;
+pid {dir}/nginx.pid;
+error_log {dir}/nginx.log;
+events {{ worker_connections 8192; multi_accept on; }}
+http {{
+  access_log off;
+  default_type text/plain;
+  keepalive_timeout 3600s;
+  keepalive_requests 1000000000;
+  tcp_nodelay on;
+  client_body_temp_path {dir}/nginx-body;
+  proxy_temp_path {dir}/nginx-proxy;
+  fastcgi_temp_path {dir}/nginx-fastcgi;
+  uwsgi_temp_path {dir}/nginx-uwsgi;
+  scgi_temp_path {dir}/nginx-scgi;
+  server {{
+    listen 0.0.0.0:{port} backlog=8192;
+    location / {{ return 200 "{body}"; }}
+  }}
+}}
+"""
+
+
+class Origin:
+    """nginx with one process in the server pod, and an iperf3 server for one test at a time."""
+
+    def __init__(self, ground, run_dir):
+        self.ground = ground
+        self.run_dir = run_dir
+        self.nginx = None
+
+    def start(self):
+        config = self.run_dir / "nginx.conf"
+        config.write_text(NGINX.format(dir=self.run_dir, port=ORIGIN_PORTS["http"], body="x" * BODY_BYTES))
+        argv = ["/usr/sbin/nginx", "-c", config]
+        self.nginx = self.ground.start(SERVER, argv, procs.LOAD_CPU, self.run_dir / "nginx.out")
+        self.ground.wait_accepting(SERVER, self.ground.server_address, ORIGIN_PORTS["http"], self.nginx)
+
+    def stop(self):
+        procs.stop(self.nginx)
+
+    def pids(self):
+        return [self.nginx.pid]
+
+    def bulk_server(self):
+        """One that serves one test and ends: an aborted test would leave a lasting one busy."""
+        argv = ["iperf3", "--server", "--one-off", "--port", ORIGIN_PORTS["bulk"]]
+        process = self.ground.start(SERVER, argv, procs.LOAD_CPU, self.run_dir / "iperf3.log")
+        _wait_for_listener(process.pid, ORIGIN_PORTS["bulk"])
+        return process
+
+
+def _wait_for_listener(pid, port, limit_s=5):
+    """Looks into /proc instead of connecting: a connection would be the one test that the server serves."""
+    wanted = re.compile(rf"^\s*\d+: \w+:{port:04X} \w+:0000 0A ", re.MULTILINE)
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        tables = (f"/proc/{pid}/net/tcp", f"/proc/{pid}/net/tcp6")
+        for table in tables:
+            with open(table, encoding="ascii") as lines:
+                if wanted.search(lines.read()):
+                    return
+        time.sleep(0.02)
+    raise RuntimeError(f"no listener on port {port}")
+
+
+def _client(ground, argv, seconds):
+    return ground.run(CLIENT, argv, procs.LOAD_CPU, seconds + START_AND_END_S)
+
+
+def keep_alive(ground, target, seconds, connections=32, close=False):
+    """wrk, as fast as it goes; with close, a connection for each request."""
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
+    argv += ["-H", "Connection: close"] if close else []
+    output = _client(ground, [*argv, f"http://{target[0]}:{target[1]}/"], seconds)
+    done = re.search(r"(\d+) requests in ([\d.]+)(m?s)", output)
+    if not done or done[1] == "0":
+        raise RuntimeError(f"wrk to {target} answered nothing: {output.strip()[-300:]}")
+    length_s = float(done[2]) / (1000 if done[3] == "ms" else 1)
+    trouble = re.findall(r"(?:Socket errors|Non-2xx).*", output)
+    return {"requests": int(done[1]), "load_s": length_s, "trouble": " ".join(trouble)}
+
+
+def fixed_rate(ground, target, seconds, binary, rate=1000, connections=16, warmup=1):
+    """Open loop: latencies in microseconds from the moment each request was due."""
+    argv = [binary, "--address", target[0], "--port", target[1], "--rate", rate, "--connections", connections]
+    output = _client(ground, [*argv, "--warmup", warmup, "--seconds", seconds], seconds + warmup)
+    try:
+        result = json.loads(output.strip().splitlines()[-1])
+    except (ValueError, IndexError) as error:
+        raise RuntimeError(f"latency client to {target}: {output.strip()[-300:]}") from error
+    trouble = {key: result[key] for key in ("errors", "unfinished") if result[key]}
+    return {**result, "requests": result["sent"], "trouble": " ".join(f"{k} {v}" for k, v in trouble.items())}
+
+
+def bulk(ground, target, seconds, streams):
+    """iperf3 from client to server; bytes as the server received them."""
+    argv = ["iperf3", "--client", target[0], "--port", target[1], "--parallel", streams, "--time", seconds, "--json"]
+    output = _client(ground, argv, seconds)
+    try:
+        end = json.loads(output)["end"]["sum_received"]
+    except (ValueError, KeyError) as error:
+        raise RuntimeError(f"iperf3 to {target}: {output.strip()[-300:]}") from error
+    return {"bytes": end["bytes"], "gbit_s": end["bits_per_second"] / 1e9, "trouble": ""}
+
+
+class IdleConnections:
+    """Connections held open by idle.py for as long as the `with` block lasts."""
+
+    def __init__(self, ground, target, count):
+        self.ground, self.target, self.count = ground, target, count
+        self.process = None
+
+    def __enter__(self):
+        script = str(__file__).replace("load.py", "idle.py")
+        argv = ["/usr/bin/python3", "-S", script, *self.target, self.count]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        self.process = self.ground.start(CLIENT, argv, procs.LOAD_CPU, **pipes)
+        line = self.process.stdout.readline()
+        if not line.startswith("held"):
+            raise RuntimeError(f"idle connections to {self.target}: {line.strip()}")
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        procs.stop(self.process)

@@ -1,0 +1,68 @@
+"""HAProxy of the distribution on both nodes, mode tcp, one thread each; a TLS 1.3 connection for each application
+connection. Client certificates are demanded and both chains verified; resumption is left as HAProxy ships it. The
+suite is named, since OpenSSL would choose AES-256 where the others choose AES-128. No access log."""
+
+import socket
+import subprocess
+
+from peers import certs
+from peers.peer import ORIGIN_PORTS, ExplicitPair
+
+SUITE = "TLS_AES_128_GCM_SHA256"
+CONNECTIONS_MAX = 9000  # HAProxy wants two descriptors each, and the machine allows 20,000
+
+GLOBAL = """global
+  nbthread 1
+  maxconn {connections}
+  stats socket {socket} mode 600
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 3600s
+  timeout server 3600s
+"""
+
+
+class HaproxyTcp(ExplicitPair):
+    name = "haproxy-tcp"
+    title = "HAProxy, TCP over mTLS"
+    first_port = 20300
+
+    def stats_socket(self, side):
+        return self.run_dir / f"{self.name}-{side}.sock"
+
+    def command(self, side):
+        path = self.run_dir / f"{self.name}-{side}.cfg"
+        path.write_text(self.config(side))
+        return ["/usr/sbin/haproxy", "-db", "-f", path]
+
+    def config(self, side):
+        directory = certs.ensure(self.cache)
+        tls = (
+            f"ssl crt {directory}/{side}.both.pem ca-file {directory}/ca.pem verify required "
+            f"ssl-min-ver TLSv1.3 ciphersuites {SUITE}"
+        )
+        text = GLOBAL.format(connections=CONNECTIONS_MAX, socket=self.stats_socket(side))
+        for service, origin_port in ORIGIN_PORTS.items():
+            port = self.port(service)
+            if side == "a":
+                bind = f"{self.ground.node_a_address}:{port} backlog 8192"
+                server = f"{self.ground.node_b_address}:{port} {tls}"
+            else:
+                bind = f"{self.ground.node_b_address}:{port} backlog 8192 {tls}"
+                server = f"{self.ground.server_address}:{origin_port}"
+            text += f"frontend {service}_in\n  bind {bind}\n  default_backend {service}_out\n"
+            text += f"backend {service}_out\n  server origin {server}\n"
+        return text
+
+    def facts(self):
+        version = subprocess.run(["/usr/sbin/haproxy", "-vv"], capture_output=True, text=True).stdout.splitlines()
+        facts = {"version": version[0], "suite": SUITE, "group": "X25519 (OpenSSL's first)"}
+        facts["library"] = next(line for line in version if line.startswith("Running on OpenSSL version"))
+        with socket.socket(socket.AF_UNIX) as stats:
+            stats.settimeout(5)
+            stats.connect(str(self.stats_socket("b")))
+            stats.sendall(b"show info\n")
+            answer = b"".join(iter(lambda: stats.recv(65536), b"")).decode()
+        facts.update(line.split(": ", 1) for line in answer.splitlines() if line.startswith(("CumSslConns", "SslFrontendSessionReuse_pct")))
+        return facts

@@ -1,0 +1,110 @@
+"""Weir as the lab starts it: agent and proxy on each node, one worker, pods captured by eBPF, mTLS between the nodes.
+
+The client dials the server's ClusterIP. Weir's turn begins by labelling both pods as enrolled and ends by taking
+the label off, so that the other paths cross the very same pods without it. A turn begins only once a request has
+been seen to cross both proxies under mTLS: a capture that failed would make Weir look as fast as no proxy at all.
+"""
+
+import copy
+import os
+import subprocess
+import time
+
+from path import procs
+from path.ground import CLIENT, SERVER
+from peers.peer import ORIGIN_PORTS, Peer
+
+ENROLMENT_S_MAX = 20
+OPENED = "weir_tcp_connections_opened_total"
+HANDSHAKES = "weir_tls_handshakes_total"
+
+
+class Weir(Peer):
+    name = "weir"
+    title = "Weir"
+    nodes = {"a": "a", "b": "b"}  # side → the lab's name of the node
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.enrolled = False
+
+    def weir(self, side):
+        return self.ground.lab.weir(self.nodes[side])
+
+    def target(self, service):
+        return self.ground.service_address, ORIGIN_PORTS[service]
+
+    def pids(self):
+        return {side: [self.weir(side).pid("proxy")] for side in self.nodes}
+
+    def start(self):
+        """Starts what is not running: both agents and proxies, or after stop() the proxies."""
+        for role in ("agent", "proxy"):
+            for side in self.nodes:
+                if not self.weir(side).alive(role):
+                    self.weir(side).start(role)
+        self.ground.lab.wait_ready()
+        for pid in self.all_pids():
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                os.setpriority(os.PRIO_PROCESS, int(thread), procs.NICE)
+
+    def resume(self):
+        if self.enrolled:
+            return
+        self.label("enabled")
+        self.enrolled = True
+        self.wait("announced and captured", lambda: self.announced() == 2 and self.captured() == 2)
+        self.wait("mTLS through both proxies", self.crossed_both_proxies)
+
+    def pause(self):
+        if self.enrolled:
+            self.label("disabled")
+            self.enrolled = False
+            self.wait("uncaptured", lambda: self.announced() == 0 and self.captured() == 0)
+
+    def stop(self):
+        for side in self.nodes:
+            if self.nodes[side] in self.ground.lab.weirs:
+                self.weir(side).stop("proxy")
+
+    def label(self, value):
+        for name in (CLIENT, SERVER):
+            pod = copy.deepcopy(self.ground.lab.pod(name))
+            pod["metadata"]["labels"]["weir.dev/mesh"] = value
+            self.ground.lab.apply(pod)
+
+    def announced(self):
+        return len(os.listdir(self.ground.lab.directory / "shared/captured"))
+
+    def captured(self):
+        """How many of the two pods have Weir's routing rule, the last thing an unenrolment removes."""
+        return sum("0x10000000" in self.in_pod(name, ["ip", "rule", "show"]) for name in (CLIENT, SERVER))
+
+    def in_pod(self, name, argv):
+        return self.ground.lab.exec(name, argv, timeout=5).stdout
+
+    def crossed_both_proxies(self):
+        before = [self.opened(side) for side in self.nodes]
+        address, port = self.target("http")
+        self.ground.lab.exec(CLIENT, ["curl", "-s", "-o", "/dev/null", "-m", "2", f"http://{address}:{port}/"])
+        return all(self.opened(side) > count for side, count in zip(self.nodes, before))
+
+    def opened(self, side):
+        return self.weir(side).metrics("proxy").total(OPENED, security="mtls")
+
+    def wait(self, what, condition):
+        end = time.monotonic() + ENROLMENT_S_MAX
+        while not condition():
+            if time.monotonic() > end:
+                raise RuntimeError(f"Weir: not {what} within {ENROLMENT_S_MAX} s; see {self.ground.lab.directory}/*/*.log")
+            time.sleep(0.1)
+
+    def facts(self):
+        binary = os.readlink(f"/proc/{self.pids()['a'][0]}/exe")
+        version = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout.strip()
+        facts = {"version": version}
+        for side in self.nodes:
+            for labels, count in self.weir(side).metrics("proxy").find(HANDSHAKES):
+                kind = " ".join(str(value) for value in labels.values())
+                facts[f"handshakes {side} {kind}"] = int(count)
+        return facts
