@@ -50,7 +50,7 @@ class Sampler:
 
     def measured(self, peer, work):
         """Runs `work`, which returns a load's result; returns that result and what everybody used meanwhile."""
-        pids = peer.pids()
+        pids, packets = peer.pids(), self.ground.wire_packets()
         sides = {side: procs.usage(pids[side]) for side in pids}
         origin, children = procs.usage(self.origin.pids()), procs.children_cpu_s()
         (busy, stolen), began = procs.cpu_busy_s(), time.monotonic()
@@ -60,6 +60,7 @@ class Sampler:
         sides = {side: procs.usage(pids[side]) - before for side, before in sides.items()}
         origin = procs.usage(self.origin.pids()) - origin
         load_s = procs.children_cpu_s() - children
+        packets = self.ground.wire_packets() - packets
         both = sides["a"] + sides["b"]
         busy = {cpu: busy_after[cpu] - busy[cpu] for cpu in busy}
         return result, {
@@ -70,6 +71,7 @@ class Sampler:
             "user_share": both.user_share,
             "wakeups": both.wakeups,
             "preemptions": both.preemptions,
+            "packets": packets,
             "machine_s": sum(busy.values()),
             "load_cpu_s": load_s,
             "origin_cpu_s": origin.cpu_s,
@@ -87,6 +89,7 @@ def _per_request(result, used):
         "system_us": used["cpu_s"] * (1 - used["user_share"]) * each,
         "machine_us": used["machine_s"] * each,
         "wakeups_each": used["wakeups"] / result["requests"],
+        "packets_each": used["packets"] / result["requests"],
     }
 
 

@@ -6,6 +6,7 @@ Weir is started by the lab, as for the scenario tests. The peers' proxies run on
 nodes' addresses. So a byte crosses the same links whoever carries it, and the direct path crosses them too.
 """
 
+import json
 import os
 import resource
 import signal
@@ -69,6 +70,12 @@ class Ground:
         except subprocess.TimeoutExpired as slow:
             procs.stop(process)
             raise RuntimeError(f"{argv[0]} did not end within {limit_s} s") from slow
+
+    def wire_packets(self):
+        """Packets that node a's link to node b has carried, both ways; a segmentation-offloaded burst counts as one."""
+        shown = self.lab.exec(NODE_A, ["ip", "-json", "-statistics", "link", "show", "eth0"]).stdout
+        counted = json.loads(shown)[0]["stats64"]
+        return counted["rx"]["packets"] + counted["tx"]["packets"]
 
     def wait_accepting(self, place, address, port, process, limit_s=15):
         """Returns when something accepts there, as seen from PLACE; raises when the process died or time is up."""

@@ -13,6 +13,7 @@ COLUMNS = {
             ("system_us", "system", 1),
             ("machine_us", "machine µs/request", 1),
             ("wakeups_each", "wake-ups/request", 2),
+            ("packets_each", "packets/request", 2),
         ],
     ),
     "rate": (
@@ -23,6 +24,7 @@ COLUMNS = {
             ("system_us", "system", 1),
             ("machine_us", "machine µs/request", 0),
             ("wakeups_each", "wake-ups/request", 2),
+            ("packets_each", "packets/request", 2),
             ("p50", "p50 µs", 0),
             ("p99", "p99 µs", 0),
             ("added_p50", "p50 added", 0),
@@ -38,6 +40,7 @@ COLUMNS = {
             ("system_us", "system", 1),
             ("machine_us", "machine µs/connection", 1),
             ("wakeups_each", "wake-ups/connection", 2),
+            ("packets_each", "packets/connection", 2),
         ],
     ),
     "bulk1": (
