@@ -1,0 +1,122 @@
+#pragma once
+// The one abstract seam of the data path: everything that the corridor asks of a kernel. Three drivers stand behind
+// it: io_uring (uring.cc), the simulator (sim.cc: seed, virtual clock, faults), and later epoll. Operations are
+// started with an Op and end with exactly one final completion, cancelled or not; a descriptor is closed, and an Op
+// destroyed, only after that ("stop → join → close").
+// One turn: submit and wait → completions → ready coroutines → deferred work (lane flushes) → next turn.
+// Thread: one worker owns a driver; only wake() may be called from others.
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "nodeproxy/base/error.h"
+#include "nodeproxy/base/ip.h"
+#include "nodeproxy/io/buffer.h"
+#include "nodeproxy/io/timers.h"
+
+namespace weir::io {
+
+// A kernel operation in flight, embedded in whoever awaits it.
+class Op {
+ public:
+  // `result` as the kernel gives it (≥ 0, or −errno). `more`: a multishot operation that goes on (accept).
+  virtual void complete(int32_t result, Buffer buffer, bool more) = 0;
+  bool in_flight() const { return handle_ != 0; }
+
+ protected:
+  Op() = default;
+  Op(const Op&) = delete;
+  Op& operator=(const Op&) = delete;
+  ~Op() = default;  // owners assert !in_flight()
+
+ private:
+  friend class Driver;
+  uint64_t handle_ = 0;  // the driver's generation-tagged handle; 0: idle
+};
+
+// Work put off to the end of the turn, once however often asked for: what makes one send of many frames.
+class Deferred {
+ public:
+  virtual void run_deferred() = 0;
+
+ protected:
+  Deferred() = default;
+  Deferred(const Deferred&) = delete;
+  Deferred& operator=(const Deferred&) = delete;
+  ~Deferred() = default;
+
+ private:
+  friend class Driver;
+  bool queued_ = false;
+};
+
+// How a socket of the proxy is made (capture.md "The proxy's sockets").
+struct SocketSpec {
+  int netns_fd = -1;             // made in this network namespace; −1: the proxy's own
+  SocketAddress bind;            // unspecified address: none; port 0: the kernel's choice
+  bool v6 = false;               // family when bind is unspecified
+  bool transparent = false;      // IP_TRANSPARENT: bind an address that is not the pod's
+  uint32_t mark = 0;             // SO_MARK
+  bool reset_on_close = false;   // SO_LINGER {1, 0}: a killed proxy is a reset to the application
+  int user_timeout_ms = 0;       // TCP_USER_TIMEOUT; also switches keepalive on
+  int notsent_lowat_bytes = 0;   // TCP_NOTSENT_LOWAT
+};
+
+enum class ReceiveSize : uint8_t { small, large };  // which provided buffers (base/limits.h)
+
+class Driver {
+ public:
+  virtual ~Driver() = default;
+
+  // Operations. The Op must stay until its final completion; `bytes` of a send too.
+  virtual void accept(Op& op, int fd) = 0;  // multishot; result: the accepted descriptor
+  virtual void connect(Op& op, int fd, const SocketAddress& to) = 0;
+  // result 0 with an empty buffer: FIN. `poll_first`: the socket was just drained, do not try at once.
+  virtual void receive(Op& op, int fd, ReceiveSize size, bool poll_first) = 0;
+  virtual void send(Op& op, int fd, std::span<const std::byte> bytes) = 0;  // may be short; no SIGPIPE
+  virtual void wait_readable(Op& op, int fd) = 0;                           // one shot
+  // Asks for an early end; the completion still comes (usually −ECANCELED). No-op when idle.
+  virtual void cancel(Op& op) = 0;
+
+  // Sockets; synchronous, they do not block.
+  virtual Result<int> open_socket(const SocketSpec& spec) = 0;
+  virtual Result<SocketAddress> local_address(int fd) = 0;
+  virtual Result<SocketAddress> peer_address(int fd) = 0;
+  virtual void shutdown_write(int fd) = 0;
+  virtual void set_reset_on_close(int fd, bool on) = 0;
+  virtual void set_no_delay(int fd) = 0;
+  virtual void close(int fd) = 0;
+
+  // One turn of the loop, waiting until `until` at most (or the next timer).
+  virtual void turn(TimePoint until) = 0;
+  virtual TimePoint now() const = 0;
+  virtual void wake() = 0;  // from any thread: ends a waiting turn
+  virtual std::string_view name() const = 0;
+
+  Timers& timers() { return timers_; }
+  // Resume this coroutine in this turn, from the loop rather than from inside the caller.
+  void ready(std::coroutine_handle<> handle) { ready_.push_back(handle); }
+  void defer(Deferred& work) {
+    if (work.queued_) return;
+    work.queued_ = true;
+    deferred_.push_back(&work);
+  }
+  void forget(Deferred& work);  // before it is destroyed
+
+ protected:
+  static uint64_t handle_of(const Op& op) { return op.handle_; }
+  static void set_handle(Op& op, uint64_t handle) { op.handle_ = handle; }
+  bool has_ready() const { return !ready_.empty() || !deferred_.empty(); }
+  // Runs ready coroutines, then deferred work, until both are empty.
+  void run_ready();
+
+ private:
+  Timers timers_;
+  std::deque<std::coroutine_handle<>> ready_;
+  std::vector<Deferred*> deferred_, running_;
+};
+
+}  // namespace weir::io

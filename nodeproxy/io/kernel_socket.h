@@ -1,0 +1,36 @@
+#pragma once
+// The synchronous half of a driver that stands on a real kernel: sockets made in a pod's network namespace with every
+// option of capture.md "The proxy's sockets", their addresses, shutdown and close. Shared by the drivers.
+// Sockets are left in blocking mode: io_uring arms a poll itself for those, but hands −EAGAIN of an O_NONBLOCK
+// descriptor straight to us.
+// Thread: one worker each (setns acts on the calling thread). Lifetime: the driver's.
+#include "nodeproxy/base/fd.h"
+#include "nodeproxy/io/driver.h"
+
+namespace weir::io {
+
+class KernelSockets {
+ public:
+  // Keeps a descriptor of the calling thread's network namespace, to come back to.
+  static Result<KernelSockets> open();
+
+  // A TCP socket, close-on-exec, TCP_NODELAY. Enters spec.netns_fd around socket(2) only (1.2 µs a pair); aborts when
+  // the thread cannot come back, since everything made later would belong to the wrong pod. Errors: reason_of_errno.
+  Result<int> open_socket(const SocketSpec& spec);
+
+  // IPv4 peers of a dual-stack socket come back as IPv4.
+  static Result<SocketAddress> local_address(int fd);
+  static Result<SocketAddress> peer_address(int fd);
+  static void shutdown_write(int fd);
+  static void set_reset_on_close(int fd, bool on);
+  static void set_no_delay(int fd);
+  static void set_blocking(int fd);
+  static void close(int fd);
+
+ private:
+  explicit KernelSockets(Fd home) : home_(std::move(home)) {}
+  Result<int> make_socket(const SocketSpec& spec, int family);
+  Fd home_;  // the worker's own namespace
+};
+
+}  // namespace weir::io

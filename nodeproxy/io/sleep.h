@@ -1,0 +1,16 @@
+#pragma once
+// A pause in a coroutine: ends at the deadline, or at once when the scope is cancelled.
+// Thread: one worker.
+#include "nodeproxy/io/signal.h"
+
+namespace weir::io {
+
+// Status: ok after the pause, Reason::cancelled otherwise.
+inline Task<Status> sleep(Driver& driver, Clock::duration pause) {
+  Signal never;
+  const Status status = co_await never.wait(driver.now() + pause);
+  if (!status && status.error().reason == Reason::cancelled) co_return status;
+  co_return Status();
+}
+
+}  // namespace weir::io

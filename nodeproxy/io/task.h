@@ -1,0 +1,93 @@
+#pragma once
+// Task<T>: a lazy coroutine with one owner, started by co_await or by Scope::spawn. Parameters by value; no capturing
+// lambda coroutines (their captures die with the lambda). A task inherits the Scope of whoever awaits it, so that
+// cancelling the scope reaches every operation below.
+// Thread: one worker. Lifetime: the frame goes when its owner (the awaiting frame or the scope) drops it, which is
+// only after it has ended.
+#include <coroutine>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "nodeproxy/io/frame_pool.h"
+
+namespace weir::io {
+
+class Scope;
+
+struct PromiseBase {
+  Scope* scope = nullptr;
+  std::coroutine_handle<> continuation = std::noop_coroutine();
+
+  struct FinalAwaiter {
+    bool await_ready() const noexcept { return false; }
+    template <typename Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
+      return ended.promise().continuation;
+    }
+    void await_resume() const noexcept {}
+  };
+
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  FinalAwaiter final_suspend() const noexcept { return {}; }
+  [[noreturn]] void unhandled_exception() const noexcept { std::abort(); }  // errors are values here
+
+  static void* operator new(size_t size) { return frame_allocate(size); }
+  static void operator delete(void* memory, size_t size) { frame_release(memory, size); }
+};
+
+template <typename T>
+struct Promise;
+
+template <typename T = void>
+class [[nodiscard]] Task {
+ public:
+  using promise_type = Promise<T>;
+  using Handle = std::coroutine_handle<promise_type>;
+
+  explicit Task(Handle handle) : handle_(handle) {}
+  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+  Task& operator=(Task&&) = delete;
+  ~Task() {
+    if (handle_) handle_.destroy();
+  }
+
+  struct Awaiter {
+    Handle child;
+    bool await_ready() const noexcept { return false; }
+    template <typename Parent>
+    Handle await_suspend(std::coroutine_handle<Parent> parent) noexcept {
+      child.promise().scope = parent.promise().scope;
+      child.promise().continuation = parent;
+      return child;
+    }
+    T await_resume() {
+      if constexpr (!std::is_void_v<T>) return std::move(*child.promise().value);
+    }
+  };
+  Awaiter operator co_await() && noexcept { return Awaiter{handle_}; }
+
+  Handle handle() const { return handle_; }
+  Handle release() { return std::exchange(handle_, {}); }
+
+ private:
+  Handle handle_;
+};
+
+template <typename T>
+struct Promise : PromiseBase {
+  std::optional<T> value;
+  Task<T> get_return_object() { return Task<T>(std::coroutine_handle<Promise>::from_promise(*this)); }
+  template <typename U>
+  void return_value(U&& result) {
+    value.emplace(std::forward<U>(result));
+  }
+};
+
+template <>
+struct Promise<void> : PromiseBase {
+  Task<void> get_return_object() { return Task<void>(std::coroutine_handle<Promise>::from_promise(*this)); }
+  void return_void() const noexcept {}
+};
+
+}  // namespace weir::io
