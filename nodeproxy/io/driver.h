@@ -8,6 +8,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <deque>
 #include <span>
 #include <vector>
@@ -30,7 +31,9 @@ class Op {
   Op() = default;
   Op(const Op&) = delete;
   Op& operator=(const Op&) = delete;
-  ~Op() = default;  // owners assert !in_flight()
+  ~Op() {
+    if (in_flight()) std::abort();  // the kernel would write into whatever comes here next
+  }
 
  private:
   friend class Driver;
@@ -55,14 +58,14 @@ class Deferred {
 
 // How a socket of the proxy is made (capture.md "The proxy's sockets").
 struct SocketSpec {
-  int netns_fd = -1;             // made in this network namespace; −1: the proxy's own
-  SocketAddress bind;            // unspecified address: none; port 0: the kernel's choice
-  bool v6 = false;               // family when bind is unspecified
-  bool transparent = false;      // IP_TRANSPARENT: bind an address that is not the pod's
-  uint32_t mark = 0;             // SO_MARK
-  bool reset_on_close = false;   // SO_LINGER {1, 0}: a killed proxy is a reset to the application
-  int user_timeout_ms = 0;       // TCP_USER_TIMEOUT; also switches keepalive on
-  int notsent_lowat_bytes = 0;   // TCP_NOTSENT_LOWAT
+  int netns_fd = -1;            // made in this network namespace; −1: the proxy's own
+  SocketAddress bind;           // unspecified address: none; port 0: the kernel's choice
+  bool v6 = false;              // family when bind is unspecified
+  bool transparent = false;     // IP_TRANSPARENT: bind an address that is not the pod's
+  uint32_t mark = 0;            // SO_MARK
+  bool reset_on_close = false;  // SO_LINGER {1, 0}: a killed proxy is a reset to the application
+  int user_timeout_ms = 0;      // TCP_USER_TIMEOUT; also switches keepalive on
+  int notsent_lowat_bytes = 0;  // TCP_NOTSENT_LOWAT
 };
 
 enum class ReceiveSize : uint8_t { small, large };  // which provided buffers (base/limits.h)
@@ -71,7 +74,8 @@ class Driver {
  public:
   virtual ~Driver() = default;
 
-  // Operations. The Op must stay until its final completion; `bytes` of a send too.
+  // Operations. The Op must stay until its final completion; `bytes` of a send too. They complete inside turn(), never
+  // inside the call that starts or cancels them.
   virtual void accept(Op& op, int fd) = 0;  // multishot; result: the accepted descriptor
   virtual void connect(Op& op, int fd, const SocketAddress& to) = 0;
   // result 0 with an empty buffer: FIN. `poll_first`: the socket was just drained, do not try at once.

@@ -1,4 +1,4 @@
-// The free lists of frame_pool.h: classes of 64 bytes up to 4 KiB, at most 256 frames kept in each.
+// The free lists of frame_pool.h: classes of 64 bytes up to 4 KiB, at most kKeep frames kept in each.
 #include "nodeproxy/io/frame_pool.h"
 
 #include <array>
@@ -10,7 +10,16 @@ namespace {
 
 constexpr size_t kGrain = 64;
 constexpr size_t kClasses = 64;
+#if defined(__has_feature)  // clang's way to tell
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+constexpr uint32_t kKeep = 0;  // every frame from malloc, so that a use after its end is seen
+#else
 constexpr uint32_t kKeep = 256;
+#endif
 
 struct FreeFrame {
   FreeFrame* next;

@@ -4,6 +4,7 @@
 // condition in a loop.
 // Thread: one worker. Lifetime: outlives its waiter.
 #include <coroutine>
+#include <cstdlib>
 
 #include "nodeproxy/io/scope.h"
 
@@ -16,6 +17,8 @@ class Signal {
   // Wakes the waiter at the loop, or is kept for the next wait.
   void notify();
   bool pending() const { return set_; }
+  // Forgets a notify that was kept: the caller has just looked at the condition itself.
+  void clear() { set_ = false; }
   // Status: ok when notified, Reason::cancelled, or Reason::detect_timeout at the deadline.
   Wait wait(TimePoint deadline = kNever);
 
@@ -37,6 +40,7 @@ class Signal::Wait final : private Suspension, private Timer {
       outcome_ = Reason::cancelled;
       return false;
     }
+    if (signal_.waiter_) std::abort();  // one waiter: the first would sleep for ever
     waiting_ = waiting;
     signal_.waiter_ = this;
     enter(scope_);

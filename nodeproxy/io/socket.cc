@@ -26,17 +26,17 @@ void IoWait::fire() {
 
 Status IoWait::status() const {
   if (result_ >= 0) return {};
-  if (result_ == -ECANCELED && timed_out_) return fail(Source::kernel, Reason::connect_timeout, ETIMEDOUT);
+  if (ended_by_deadline()) return fail(Source::kernel, Reason::connect_timeout, ETIMEDOUT);
   return fail(Source::kernel, reason_of_errno(-result_), -result_);
 }
 
 Result<Buffer> Socket::Receive::await_resume() {
   if (result_ < 0) {
-    if (result_ == -ECANCELED && timed_out_) return fail(Source::kernel, Reason::detect_timeout, ETIMEDOUT);
+    if (ended_by_deadline()) return fail(Source::kernel, Reason::detect_timeout, ETIMEDOUT);
     return fail(Source::kernel, reason_of_errno(-result_), -result_);
   }
-  const size_t whole = size_ == ReceiveSize::small ? limits::receive_buffer_small_bytes
-                                                   : limits::receive_buffer_large_bytes;
+  const size_t whole =
+      size_ == ReceiveSize::small ? limits::receive_buffer_small_bytes : limits::receive_buffer_large_bytes;
   socket_.drained_ = static_cast<size_t>(result_) < whole;
   return std::move(buffer_);
 }

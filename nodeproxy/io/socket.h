@@ -5,6 +5,7 @@
 // Errors: Reason::cancelled from the scope; Reason::connect_timeout, detect_timeout, … is the caller's naming of
 // `timed_out()`; else reason_of_errno.
 // Thread: one worker. Lifetime: the socket outlives every await on it; close() only when none is in flight.
+#include <cerrno>
 #include <coroutine>
 #include <cstring>
 
@@ -38,6 +39,7 @@ class IoWait : protected Op, protected Suspension, protected Timer {
   // Returns true when the whole is done, false when it started again (short sends).
   virtual bool advance(int32_t) { return true; }
   Status status() const;
+  bool ended_by_deadline() const { return result_ == -ECANCELED && timed_out_ && !cancelled_; }
 
   Driver& driver_;
   TimePoint deadline_;
@@ -109,7 +111,9 @@ class Socket {
 
   Receive receive(ReceiveSize size, TimePoint deadline = kNever) { return Receive(*this, size, deadline); }
   // Sends all of `bytes`, which must stay.
-  Send send(std::span<const std::byte> bytes, TimePoint deadline = kNever) { return Send(*this, bytes, deadline); }
+  Send send(std::span<const std::byte> bytes, TimePoint deadline = kNever) {
+    return Send(*this, bytes, deadline);
+  }
   Connect connect(const SocketAddress& to, TimePoint deadline) { return Connect(*this, to, deadline); }
 
   void shutdown_write() { driver_->shutdown_write(fd_); }

@@ -17,6 +17,7 @@ class Scope;
 
 struct PromiseBase {
   Scope* scope = nullptr;
+  // Who to resume at the end; nobody while the awaiter is still starting us and will look for itself.
   std::coroutine_handle<> continuation = std::noop_coroutine();
 
   struct FinalAwaiter {
@@ -55,11 +56,15 @@ class [[nodiscard]] Task {
   struct Awaiter {
     Handle child;
     bool await_ready() const noexcept { return false; }
+    // Not by symmetric transfer: gcc makes a tail call of that only when it optimises and no sanitizer is on, so a loop
+    // over tasks that end without suspending would eat the stack in a debug build.
     template <typename Parent>
-    Handle await_suspend(std::coroutine_handle<Parent> parent) noexcept {
+    bool await_suspend(std::coroutine_handle<Parent> parent) noexcept {
       child.promise().scope = parent.promise().scope;
+      child.resume();
+      if (child.done()) return false;
       child.promise().continuation = parent;
-      return child;
+      return true;
     }
     T await_resume() {
       if constexpr (!std::is_void_v<T>) return std::move(*child.promise().value);
