@@ -27,7 +27,7 @@ import network
 from manifests import Manifests, pod_name
 from observe import Sniffer, read_log
 from processes import Cgroup, LabError, cgroup_root, command_in, spawn
-from weir import NodeWeir, build_directory, clear_directory, program
+from weir import REPOSITORY, NodeWeir, build_directory, clear_directory, program
 
 RUN = pathlib.Path("/run/weir-lab")
 OPTIONS = {"weir": True, "workers": 1, "proxy_cpus": None, "cert_ttl": "24h", "log_level": "info", "drain_seconds": 30,
@@ -219,7 +219,7 @@ class Lab:
                 continue
             directory.mkdir(parents=True, exist_ok=True)
             environment = os.environ | {"POD_NAME": pod["metadata"]["name"], "POD_IP": pod["status"]["podIP"],
-                                        "POD_DIR": str(directory)}
+                                        "POD_DIR": str(directory), "REPOSITORY": str(REPOSITORY)}
             environment |= {e["name"]: e["value"] for e in container.get("env", [])}
             with open(directory / f"{container['name']}.log", "ab") as log:
                 self.popen(name, container["command"] + container.get("args", []), cwd=directory, env=environment,

@@ -70,7 +70,8 @@ class Sniffer:
 
     def __init__(self, netns, cgroup, device, file, expression=()):
         self.file = pathlib.Path(file)
-        self.command = ["tcpdump", "-i", device, "-n", "-s0", "-B", "16384", "-U", "-w", str(file), *expression]
+        self.command = ["tcpdump", "-i", device, "-n", "-s0", "-B", "16384", "--immediate-mode", "-U", "-w", str(file),
+                        *expression]
         self.process = spawn(self.command, netns, cgroup, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         for line in self.process.stderr:
             if "listening on" in line:
@@ -79,7 +80,7 @@ class Sniffer:
 
     def stop(self):
         if self.process.poll() is None:
-            time.sleep(0.2)  # What is on the ring reaches the file within tcpdump's read time-out.
+            time.sleep(0.2)  # What was sent last is on its way to the file.
             self.process.terminate()
             self.process.wait(10)
             self.process.stderr.close()

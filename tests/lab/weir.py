@@ -158,6 +158,9 @@ class NodeWeir:
                 return int(line.split()[1])
         raise LabError(f"no resident size of the {role} of {self.node}")
 
+    def descriptors(self, role):
+        return len(os.listdir(f"/proc/{self.pid(role)}/fd"))
+
     def weirctl(self, *arguments):
         """A CompletedProcess of weirctl on this node."""
         command = [program(self.lab.build, "weirctl"), "--run-dir", self.directory, *arguments]
