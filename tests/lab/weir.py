@@ -46,22 +46,25 @@ class NodeWeir:
     def admin_socket(self, role):
         return self.directory / f"{role}-admin.sock"
 
+    def program(self, name):
+        return program(self.lab.build, name)
+
     def common_flags(self):
         return ["--node", self.node, "--source", self.lab.directory / "source", "--state-dir", self.directory / "state",
-                "--bpffs", self.directory / "bpf", "--netns-dir", NETNS_DIR]
+                "--shared-dir", self.lab.directory / "shared", "--bpffs", self.directory / "bpf", "--netns-dir", NETNS_DIR,
+                "--cgroup-root", cgroup_root(), "--kubepods-cgroup", self.lab.cgroup.path / self.node / "kubepods"]
 
     def agent_command(self):
         options = self.lab.options
-        return [program(self.lab.build, "weir-agent"), "run", *self.common_flags(),
-                "--shared-dir", self.lab.directory / "shared", "--ca-dir", self.lab.directory / "ca",
-                "--cert-ttl", options["cert_ttl"], "--proxy-socket", self.directory / "agent.sock",
-                "--admin-socket", self.admin_socket("agent"), "--metrics-listen", "0.0.0.0:15021",
-                "--cgroup-root", cgroup_root(), "--listeners", options["workers"],
+        return [self.program("weir-agent"), "run", *self.common_flags(),
+                "--ca-dir", self.lab.directory / "ca", "--cert-ttl", options["cert_ttl"],
+                "--proxy-socket", self.directory / "agent.sock", "--admin-socket", self.admin_socket("agent"),
+                "--metrics-listen", "0.0.0.0:15021", "--listeners", options["workers"],
                 "--log-level", options["log_level"], *options["agent_flags"]]
 
     def proxy_command(self):
         options = self.lab.options
-        return [program(self.lab.build, "weir-proxy"), "--agent-socket", self.directory / "agent.sock",
+        return [self.program("weir-proxy"), "--agent-socket", self.directory / "agent.sock",
                 "--workers", options["workers"], "--metrics-listen", "0.0.0.0:15020",
                 "--admin-socket", self.admin_socket("proxy"), "--access-log", self.directory / "access.log",
                 "--drain-seconds", options["drain_seconds"], "--log-level", options["log_level"],
@@ -113,7 +116,7 @@ class NodeWeir:
 
     def uninstall(self):
         """`weir-agent uninstall`, in the node's namespace as the agent was."""
-        command = [program(self.lab.build, "weir-agent"), "uninstall", *self.common_flags()]
+        command = [self.program("weir-agent"), "uninstall", *self.common_flags()]
         done = spawn(command, self.lab.node_netns(self.node), self.cgroup("agent").create(), cwd=self.directory,
                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         output, _ = done.communicate(timeout=30)
@@ -163,7 +166,7 @@ class NodeWeir:
 
     def weirctl(self, *arguments):
         """A CompletedProcess of weirctl on this node."""
-        command = [program(self.lab.build, "weirctl"), "--run-dir", self.directory, *arguments]
+        command = [self.program("weirctl"), "--run-dir", self.directory, *arguments]
         child = spawn(command, self.lab.node_netns(self.node), self.cgroup("host").create(),
                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         output, _ = child.communicate(timeout=30)
