@@ -1,0 +1,79 @@
+#pragma once
+// What the builder writes with: an editor that copies a shard of a ShardedMap the first time it is touched, and a
+// ledger of who claims an address. Thread: config.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "nodeproxy/config/snapshot.h"
+
+namespace weir::config {
+
+// Writes to a map that shares its shards with older snapshots. One editor per map and snapshot; the map is published
+// only after the editor is done.
+template <typename Key, typename Value>
+class ShardEditor {
+ public:
+  explicit ShardEditor(ShardedMap<Key, Value>& map) : map_(map) {}
+
+  void put(const Key& key, std::shared_ptr<const Value> value) { writable(key)[key] = std::move(value); }
+  void erase(const Key& key) {
+    if (map_.find(key) != nullptr) writable(key).erase(key);
+  }
+  std::shared_ptr<const Value> find(const Key& key) const { return map_.find_shared(key); }
+
+ private:
+  using Shard = typename ShardedMap<Key, Value>::Shard;
+
+  Shard& writable(const Key& key) {
+    std::shared_ptr<const Shard>& slot = map_.shard_of(key);
+    const auto [known, fresh] = writable_.try_emplace(&slot, nullptr);
+    if (fresh) {
+      auto copy = slot ? std::make_shared<Shard>(*slot) : std::make_shared<Shard>();
+      known->second = copy.get();
+      slot = std::move(copy);
+    }
+    return *known->second;
+  }
+
+  ShardedMap<Key, Value>& map_;
+  std::unordered_map<const std::shared_ptr<const Shard>*, Shard*> writable_;
+};
+
+// Which objects, by name, say that an address is theirs, and which addresses were touched since the last settle().
+class AddressLedger {
+ public:
+  void claim(const Ip& address, const std::string& name) {
+    auto& names = claims_[address];
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    touched_.push_back(address);
+  }
+  void give_up(const Ip& address, const std::string& name) {
+    touched_.push_back(address);
+    const auto found = claims_.find(address);
+    if (found == claims_.end()) return;
+    std::erase(found->second, name);
+    if (found->second.empty()) claims_.erase(found);
+  }
+  // Calls visit(address, names) once for each touched address; the names may be none.
+  template <typename Visit>
+  void settle(Visit&& visit) {
+    std::sort(touched_.begin(), touched_.end());
+    touched_.erase(std::unique(touched_.begin(), touched_.end()), touched_.end());
+    static const std::vector<std::string> nobody;
+    for (const Ip& address : touched_) {
+      const auto found = claims_.find(address);
+      visit(address, found == claims_.end() ? nobody : found->second);
+    }
+    touched_.clear();
+  }
+
+ private:
+  std::unordered_map<Ip, std::vector<std::string>> claims_;
+  std::vector<Ip> touched_;
+};
+
+}  // namespace weir::config

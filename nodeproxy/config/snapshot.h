@@ -1,0 +1,205 @@
+#pragma once
+// The configuration as the path reads it: immutable, indexed, built and freed on the config thread, read by workers
+// through a plain pointer that a message swapped (config/publish.h). Maps are split into shards that successive
+// snapshots share, so that one changed endpoint costs a shard, not the world.
+// Everything here is valid while the worker holds the snapshot, i.e. until it next takes a message; what a flow needs
+// for longer (labels, identities) it copies or keeps by key.
+// Thread: built on the config thread; read by any worker; never changed after publication.
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "nodeproxy/base/ip.h"
+
+namespace weir::config {
+
+enum class TlsMode : uint8_t { permissive, strict, disabled };
+enum class Action : uint8_t { allow, deny, audit };
+enum class Balancer : uint8_t { least_connections, round_robin, random };
+enum class LocalityPreference : uint8_t { none, same_zone, same_node };
+enum class SameNode : uint8_t { direct, encrypted };
+
+struct Locality {
+  std::string region, zone;
+};
+
+struct Match {
+  std::vector<std::string> principals, not_principals;  // "spiffe://" already stripped
+  std::vector<std::string> namespaces, not_namespaces;
+  std::vector<Prefix> ip_blocks, not_ip_blocks;
+  std::vector<uint16_t> ports, not_ports;
+  bool l7 = false;
+};
+
+struct Rule {
+  std::string name;
+  std::vector<Match> from, to, when;
+};
+
+struct Policy {
+  std::string name;
+  Action action = Action::allow;
+  std::vector<Rule> rules;
+  bool invalid = false;
+};
+
+struct PolicyBinding {
+  std::shared_ptr<const Policy> policy;
+  std::vector<uint16_t> ports;  // empty: every port
+};
+
+struct Workload {
+  std::string uid, name, ns, service_account;
+  std::string identity;  // "spiffe://…" or empty
+  std::string owner_kind, owner_name;
+  std::vector<Ip> addresses;
+  std::string node;
+  Locality locality;
+  bool mesh_peer = false;
+  bool host_network = false;
+  bool local = false;  // node == Mesh.node
+  TlsMode mode = TlsMode::permissive;
+  std::map<uint16_t, TlsMode> port_modes;
+  std::vector<PolicyBinding> policies;
+
+  TlsMode mode_of(uint16_t port) const {
+    const auto found = port_modes.find(port);
+    return found == port_modes.end() ? mode : found->second;
+  }
+};
+
+struct EndpointPort {
+  std::string name;
+  uint16_t port = 0;
+  std::string app_protocol;
+};
+
+struct Endpoint {
+  uint64_t id = 0;  // stable for (service, address): balancer state hangs on it across snapshots
+  Ip address;
+  std::string workload_uid;  // empty: not a workload the mesh knows
+  bool ready = false, serving = false, terminating = false;
+  uint32_t weight = 100;
+  std::string node;
+  Locality locality;
+  std::vector<std::string> hint_zones;
+};
+
+struct EndpointSlice {
+  std::string name, service;
+  std::vector<EndpointPort> ports;
+  std::vector<Endpoint> endpoints;
+};
+
+struct ServicePort {
+  uint16_t port = 0;
+  std::string name, app_protocol;
+};
+
+struct Service {
+  std::string name;  // "namespace/name"
+  std::vector<Ip> addresses;
+  std::vector<ServicePort> ports;
+  Balancer balancer = Balancer::least_connections;
+  LocalityPreference locality = LocalityPreference::none;
+  bool internal_traffic_local = false;
+  uint32_t session_affinity_seconds = 0;
+  bool publish_not_ready = false;
+  std::vector<std::shared_ptr<const EndpointSlice>> slices;
+
+  const ServicePort* port(uint16_t number) const {
+    for (const ServicePort& candidate : ports)
+      if (candidate.port == number) return &candidate;
+    return nullptr;
+  }
+};
+
+// Most addresses belong to one service; external and load-balancer addresses may be shared by several, on different
+// ports. Ordered by name.
+using ServicesAtAddress = std::vector<std::shared_ptr<const Service>>;
+
+struct Trust {
+  std::string domain;
+  uint64_t version = 0;
+  std::vector<std::string> roots;  // DER
+};
+
+struct MeshSettings {
+  std::string trust_domain, cluster, node;
+  Locality locality;
+  std::vector<Prefix> cluster_ranges;
+  bool allow_unknown_destinations = false;
+  SameNode same_node = SameNode::direct;
+  uint32_t sessions_per_lane = 0;  // 0: limits::sessions_per_lane
+};
+
+// A map cut into shards; copying it copies pointers to shards, writing copies one shard (builder only).
+template <typename Key, typename Value>
+class ShardedMap {
+ public:
+  static constexpr size_t kShards = 512;
+  using Shard = std::unordered_map<Key, std::shared_ptr<const Value>>;
+
+  const Value* find(const Key& key) const {
+    const auto& shard = shards_[index(key)];
+    if (!shard) return nullptr;
+    const auto found = shard->find(key);
+    return found == shard->end() ? nullptr : found->second.get();
+  }
+  std::shared_ptr<const Value> find_shared(const Key& key) const {
+    const auto& shard = shards_[index(key)];
+    if (!shard) return nullptr;
+    const auto found = shard->find(key);
+    return found == shard->end() ? nullptr : found->second;
+  }
+  template <typename Visit>
+  void for_each(Visit&& visit) const {
+    for (const auto& shard : shards_)
+      if (shard)
+        for (const auto& [key, value] : *shard) visit(key, *value);
+  }
+  // Builder only: the shard of the key, made writable (copied once per edit session by the caller's bookkeeping).
+  std::shared_ptr<const Shard>& shard_of(const Key& key) { return shards_[index(key)]; }
+
+ private:
+  static size_t index(const Key& key) { return std::hash<Key>()(key) % kShards; }
+  std::array<std::shared_ptr<const Shard>, kShards> shards_;
+};
+
+class Snapshot {
+ public:
+  uint64_t version = 0;
+  MeshSettings mesh;
+  std::map<std::string, std::shared_ptr<const Trust>> trusts;
+  ShardedMap<std::string, Workload> workloads_by_uid;
+  ShardedMap<Ip, Workload> workloads_by_address;  // not those of host_network
+  ShardedMap<Ip, ServicesAtAddress> services_by_address;
+  ShardedMap<std::string, Service> services_by_name;
+  ShardedMap<Ip, bool> node_addresses;  // addresses of host_network workloads and nodes
+
+  const Workload* workload(const std::string& uid) const { return workloads_by_uid.find(uid); }
+  const Workload* workload_at(const Ip& address) const { return workloads_by_address.find(address); }
+  // The service that has this port at this address; else any service of the address (the port is then unknown_port).
+  const Service* service_at(const Ip& address, uint16_t port = 0) const {
+    const ServicesAtAddress* services = services_by_address.find(address);
+    if (services == nullptr) return nullptr;
+    for (const auto& service : *services)
+      if (service->port(port) != nullptr) return service.get();
+    return services->front().get();
+  }
+  const Trust* trust() const {
+    const auto found = trusts.find(mesh.trust_domain);
+    return found == trusts.end() ? nullptr : found->second.get();
+  }
+  bool in_cluster_ranges(const Ip& address) const {
+    for (const Prefix& range : mesh.cluster_ranges)
+      if (range.contains(address)) return true;
+    return false;
+  }
+};
+
+}  // namespace weir::config

@@ -1,0 +1,79 @@
+// Addresses, prefixes, ports and modes from the wire. See stage_value.h.
+#include "nodeproxy/config/stage_value.h"
+
+#include <algorithm>
+
+namespace weir::config {
+namespace {
+
+// ff00::/8 and 224/4.
+bool is_multicast(const Ip& address) {
+  return address.is_v4() ? (address.bytes()[12] & 0xf0) == 0xe0 : address.bytes()[0] == 0xff;
+}
+
+}  // namespace
+
+bool read_address(const std::string& field, const std::string& bytes, Ip& into, std::string& wrong) {
+  const auto address = Ip::from_bytes(bytes);
+  if (!address) {
+    wrong = fmt::format("{}: {} bytes; an address has 4 or 16", field, bytes.size());
+    return false;
+  }
+  if (address->is_unspecified() || address->is_loopback() || is_multicast(*address)) {
+    wrong =
+        fmt::format("{}: {} cannot be the address of a pod, node or service", field, address->to_string());
+    return false;
+  }
+  into = *address;
+  return true;
+}
+
+bool read_addresses(const google::protobuf::RepeatedPtrField<std::string>& from, std::vector<Ip>& into,
+                    std::string& wrong) {
+  for (int i = 0; i < from.size(); ++i) {
+    Ip address;
+    if (!read_address(fmt::format("addresses[{}]", i), from[i], address, wrong)) return false;
+    if (std::find(into.begin(), into.end(), address) == into.end()) into.push_back(address);
+  }
+  return true;
+}
+
+bool read_prefixes(const char* field, const google::protobuf::RepeatedPtrField<std::string>& from,
+                   std::vector<Prefix>& into, std::string& wrong) {
+  for (const std::string& text : from) {
+    const auto prefix = Prefix::parse(text);
+    if (!prefix) {
+      wrong = fmt::format("{}: '{}' is no prefix (10.0.0.0/8, fd00::/8 or an address)", field, text);
+      return false;
+    }
+    into.push_back(*prefix);
+  }
+  return true;
+}
+
+bool read_port(const std::string& field, uint32_t from, uint16_t& into, std::string& wrong) {
+  if (from == 0 || from > 65535) {
+    wrong = fmt::format("{}: {} is no port (1 to 65535)", field, from);
+    return false;
+  }
+  into = static_cast<uint16_t>(from);
+  return true;
+}
+
+bool read_ports(const char* field, const google::protobuf::RepeatedField<uint32_t>& from,
+                std::vector<uint16_t>& into, std::string& wrong) {
+  for (const uint32_t number : from)
+    if (!read_port(field, number, into.emplace_back(), wrong)) return false;
+  return true;
+}
+
+bool read_mode(const std::string& field, int from, TlsMode& into, std::string& wrong) {
+  switch (from) {
+    case v1::PERMISSIVE: into = TlsMode::permissive; return true;
+    case v1::STRICT: into = TlsMode::strict; return true;
+    case v1::DISABLED: into = TlsMode::disabled; return true;
+    default: wrong = fmt::format("{}: {} is no mode this proxy knows", field, from); return false;
+  }
+}
+
+}  // namespace weir::config
