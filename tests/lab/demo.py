@@ -232,7 +232,7 @@ def bulk(lab):
 def telemetry(lab):
     text = run(lab, "node:node-1", "curl", "-s", "http://127.0.0.1:15020/metrics", quiet=True)
     metrics = Metrics(text)
-    wanted = re.compile(r"^weir_(tcp_connections|tcp_sent|handshakes|lanes|sessions|certificate_expiry|snapshot)")
+    wanted = re.compile(r"^weir_(tcp_connections|tcp_sent|tls_handshakes_total|lanes|sessions|certificate|config_version)")
     show("\n".join(line for line in text.splitlines() if wanted.match(line) and not line.endswith(" 0")), 24)
     opened = metrics.total("weir_tcp_connections_opened_total", reporter="source", source_workload="frontend")
     claim(opened > 20, f"node-1 has opened {opened:.0f} connections for frontend since its proxy came back")

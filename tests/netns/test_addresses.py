@@ -209,3 +209,30 @@ def test_a_hundred_connections_at_once_all_come_through(mesh):
         connection.shutdown(socket.SHUT_WR)
         assert read_all(connection) == b"%d" % number
         connection.close()
+
+
+MANY = """
+import socket, sys, time
+address, port, live, new = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+def ask(connection, text):
+    connection.sendall(text)
+    assert connection.recv(16) == text
+held = [socket.create_connection((address, port)) for _ in range(live)]
+for connection in held: ask(connection, b'held')
+slow = []
+for number in range(new):
+    begun = time.monotonic()
+    with socket.create_connection((address, port)) as connection: ask(connection, b'new')
+    if time.monotonic() - begun > 0.2: slow.append(round(time.monotonic() - begun, 2))
+for connection in held: ask(connection, b'held')
+print(len(slow), max(slow, default=0))
+"""
+
+
+@pytest.mark.parametrize("client, live, new", [("alice", 1000, 3000), ("stranger", 1000, 3000)])
+def test_a_thousand_live_connections_never_stall_a_new_one(mesh, client, live, new):
+    """The ports of Weir's own sockets towards an application never meet those its client's kernel picks."""
+    done = mesh.lab.exec(client, ["/usr/bin/python3", "-c", MANY, mesh.echo_2.v4, apps.ECHO, live, new], timeout=120)
+    assert done.returncode == 0, done.stderr
+    slow, longest = done.stdout.split()
+    assert int(slow) <= new // 1000, f"{slow} of {new} new connections took more than 0.2 s, the longest {longest} s"

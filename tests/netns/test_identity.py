@@ -1,8 +1,10 @@
 """Who somebody is decides, not where: reused addresses, wrong, missing and foreign certificates."""
 
 import copy
+import json
 import signal
 import ssl
+import threading
 
 import pytest
 
@@ -157,3 +159,59 @@ def test_a_pod_added_while_traffic_runs_is_enrolled_and_one_removed_leaves_no_de
         assert all(now[n][r] <= before[n][r] + 6 for n in now for r in now[n]), f"before {before}, now {now}"
 
     eventually(back, 10)
+
+
+@pytest.fixture
+def impostor(mesh):
+    """A pod that is announced as captured and is not: the agent of its node is stopped, the announcement forged."""
+    agent = mesh.lab.weir("node-2")
+    announcement = mesh.lab.directory / "shared" / "captured" / "servers~impostor"
+    agent.send_signal("agent", signal.SIGSTOP)
+    try:
+        mesh.lab.add_pod({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "impostor", "namespace": "servers"},
+                          "spec": {"nodeName": "node-2", "serviceAccountName": "echo",
+                                   "containers": [dict(mesh.lab.pod("echo-1")["spec"]["containers"][0])]}})
+        place = mesh.pods["impostor"] = Place(mesh, "impostor")
+        announcement.write_text(json.dumps({"node": "node-2", "pod": "servers/impostor", "addresses": [place.v4, place.v6]}))
+        eventually(place.lender.exists)
+        mesh.settle(["node-1"])
+        yield place
+    finally:
+        announcement.unlink(missing_ok=True)
+        mesh.lab.remove_pod("impostor")
+        mesh.pods.pop("impostor", None)
+        agent.send_signal("agent", signal.SIGCONT)
+        mesh.settle()
+
+
+def test_who_is_announced_and_cannot_prove_who_it_is_gets_no_plaintext(mesh, impostor):
+    secret, received = b"meant-for-servers/echo-alone", []
+
+    def serve(listener, context):
+        try:
+            connection = listener.accept()[0]
+            connection.settimeout(3)
+            if context:
+                connection = context.wrap_socket(connection, server_side=True)
+            received.append(connection.recv(65536))
+        except OSError:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed("spiffe://cluster.local/ns/servers/sa/echo"))
+    context.set_alpn_protocols(["weir/1"])
+    for server in (None, context):
+        with impostor.listen() as listener:
+            listener.settimeout(5)
+            thread = threading.Thread(target=serve, args=(listener, server), daemon=True)
+            thread.start()
+            with pytest.raises(OSError), mesh.alice.connect(impostor.v4, LENT) as client:
+                client.settimeout(15)
+                client.sendall(secret)
+                while client.recv(100):
+                    pass
+                raise AssertionError("it ended in order")
+            thread.join(10)
+    assert received, "the impostor was dialled"
+    assert not any(secret in data for data in received)
+    mesh.entry("node-1", reporter="source", reason="certificate_untrusted")

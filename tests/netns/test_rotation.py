@@ -46,7 +46,7 @@ def test_certificates_rotate_under_traffic_and_no_connection_notices(mesh):
     assert count > 50
     failed = [e for n in NODES for e in mesh.entries(n, reporter="source") if e["reason"] != "none"]
     assert not failed, failed[:3]
-    expiry = [value for _, value in mesh.lab.metrics("node-2").find("weir_certificate_expiry_timestamp_seconds")]
+    expiry = [value for _, value in mesh.lab.metrics("node-2").find("weir_certificate_not_after_seconds")]
     assert expiry and all(time.time() < value < time.time() + 11 for value in expiry)
 
 

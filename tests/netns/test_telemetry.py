@@ -55,10 +55,10 @@ def test_metrics_tell_of_the_proxy_itself(mesh):
     mesh.alice.echo(mesh.echo_2.v4)
     source, destination = (scrape(mesh, node, 15020) for node in NODES)
     assert source.total("weir_build_info") == 1
-    assert source.total("weir_handshakes_total") >= 1 and destination.total("weir_handshakes_total") >= 1
+    assert source.total("weir_tls_handshakes_total") >= 1 and destination.total("weir_tls_handshakes_total") >= 1
     assert source.total("weir_lanes_opened_total") >= 1 and source.total("weir_sessions_opened_total") >= 1
-    assert source.find("weir_certificate_expiry_timestamp_seconds")
-    assert source.total("weir_snapshot_version") >= 1
+    assert source.find("weir_certificate_not_after_seconds")
+    assert source.total("weir_config_version") >= 1
     assert scrape(mesh, "node-1", 15021).find("weir_build_info")
 
 

@@ -213,14 +213,14 @@ class Mesh:
             self.applied.append((kind, namespace, name))
         self.settle()
 
-    def settle(self):
-        """Waits until both proxies have applied the newest state of the source directory."""
+    def settle(self, nodes=NODES):
+        """Waits until the proxies of these nodes have applied the newest state of the source directory."""
         self.sequence = getattr(self, "sequence", 0) + 1
         # A service of its own per change is a beacon: once a proxy knows it, it knows all that was written before.
         beacon = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "beacon", "namespace": "bare"},
                   "spec": {"clusterIP": f"10.96.255.{self.sequence % 200 + 1}", "ports": [{"port": self.sequence}]}}
         self.lab.apply(beacon)
-        for node in NODES:
+        for node in nodes:
             eventually(lambda: f"10.96.255.{self.sequence % 200 + 1}" in self.lab.weir(node).admin("proxy", "/config")
                        or False, 10, 0.03)
 
