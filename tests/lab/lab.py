@@ -99,6 +99,12 @@ class Lab:
         for weir in self.weirs.values():
             for role in ("agent", "proxy"):
                 weir.wait_ready(role, timeout)
+        for node, weir in self.weirs.items():
+            weir.wait_until(f"{node} knows of every captured pod", lambda: weir.peers() >= self.announced(), timeout)
+
+    def announced(self):
+        """Uids of the pods that the nodes have announced as captured."""
+        return {p.name.replace("~", "/") for p in (self.directory / "shared" / "captured").glob("[!.]*")}
 
     def down(self):
         """Ends and removes whatever this lab, or a crashed one of its name, has made. Never fails on what is missing."""

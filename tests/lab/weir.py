@@ -5,6 +5,7 @@ access.log, agent.log, proxy.log, state/ and bpf/ (a bpffs). Pids are recorded w
 to a recorded pid only while that pid is still in the cgroup it was started in.
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -141,6 +142,17 @@ class NodeWeir:
             if time.monotonic() > deadline:
                 raise LabError(f"the {role} of {self.node} is not ready after {timeout} s: {answer}\n{self.log_tail(role)}")
             time.sleep(0.05)
+
+    def wait_until(self, what, check, timeout):
+        deadline = time.monotonic() + timeout
+        while not check():
+            if time.monotonic() > deadline:
+                raise LabError(f"not within {timeout} s: {what}")
+            time.sleep(0.05)
+
+    def peers(self):
+        """Uids of the workloads to which this node's proxy speaks mTLS."""
+        return {w["uid"] for w in json.loads(self.admin("proxy", "/config"))["workloads"] if w["mesh_peer"]}
 
     def log_tail(self, role, lines=15):
         path = self.directory / f"{role}.log"

@@ -90,7 +90,7 @@ def thief(mesh):
     agent.send_signal("agent", signal.SIGSTOP)
     document = replace_pod(mesh, "echo-3", "thief", "thief")
     try:
-        eventually(lambda: "servers/thief" in mesh.lab.weir("node-2").weirctl("status").stdout)
+        mesh.meshed("thief", ["node-2"])
         yield mesh.pods["thief"]
     finally:
         agent.send_signal("agent", signal.SIGCONT)
@@ -98,7 +98,7 @@ def thief(mesh):
         del mesh.pods["thief"]
         mesh.lab.add_pod(document)
         mesh.settle()
-        eventually(lambda: mesh.alice.reaches(mesh.echo_3.v4))
+        mesh.meshed("echo-3")
 
 
 def test_an_address_reused_by_another_identity_gets_nothing_meant_for_the_old(mesh, thief):
@@ -110,6 +110,7 @@ def test_an_address_reused_by_another_identity_gets_nothing_meant_for_the_old(me
             listener.accept()
     mesh.entry("node-1", reporter="source", reason="identity_mismatch")
     mesh.lab.weir("node-1").send_signal("agent", signal.SIGCONT)
+    mesh.meshed("thief")
     assert eventually(lambda: mesh.alice.reaches(thief.v4))  # Once it is known who is there, that is who is spoken to.
     entry = mesh.entry("node-1", reporter="source", destination_pod="servers/thief", reason="none")
     assert entry["destination"]["principal"] == "spiffe://cluster.local/ns/servers/sa/thief"
@@ -125,6 +126,7 @@ def test_a_removed_pods_connections_end_and_its_address_serves_its_next_owner(me
     assert ending(inwards) == "reset"
     inwards.close()
     outwards.close()
+    mesh.meshed("heir")
     answer = eventually(lambda: mesh.alice.who(mesh.pods["heir"].v4))
     assert answer["pod"] == "heir"
     entry = mesh.entry("node-1", reporter="source", destination_pod="servers/heir", reason="none")
@@ -133,7 +135,7 @@ def test_a_removed_pods_connections_end_and_its_address_serves_its_next_owner(me
     del mesh.pods["heir"]
     mesh.lab.add_pod(document)
     eventually(mesh.echo_3.lender.exists)
-    assert eventually(lambda: mesh.alice.reaches(mesh.echo_3.v4))
+    mesh.meshed("echo-3")
 
 
 def test_a_pod_added_while_traffic_runs_is_enrolled_and_one_removed_leaves_no_descriptor(mesh):
@@ -149,8 +151,9 @@ def test_a_pod_added_while_traffic_runs_is_enrolled_and_one_removed_leaves_no_de
         mesh.lab.add_pod(pod)
         guest = Place(mesh, "guest")
         eventually(guest.lender.exists)
-        assert eventually(lambda: mesh.alice.who(guest.v4)["pod"] == "guest")  # noqa: B023
-        eventually(lambda: guest.who(mesh.echo_2.v4)["client"] == guest.v4)  # noqa: B023
+        mesh.meshed("guest")
+        assert eventually(lambda: mesh.alice.who(guest.v4)["pod"] == "guest")
+        eventually(lambda: guest.who(mesh.echo_2.v4)["client"] == guest.v4)
         mesh.lab.remove_pod("guest")
     mesh.settle()
 

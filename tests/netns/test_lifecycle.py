@@ -102,7 +102,9 @@ def test_a_pod_added_while_the_agent_was_down_is_enrolled_when_it_is_back(mesh):
     mesh.lab.add_pod(pod)
     address = mesh.lab.addresses("born")[0]
     restart(mesh, "node-2", "agent")
-    eventually(lambda: mesh.alice.reaches(address) and mesh.entry("node-1", 1, destination_pod="servers/born", security="mtls"))
+    mesh.meshed("born")
+    eventually(lambda: mesh.alice.reaches(address))
+    mesh.entry("node-1", destination_pod="servers/born", security="mtls")
     mesh.lab.remove_pod("born")
 
 
@@ -112,11 +114,11 @@ def test_a_pod_removed_while_the_agent_was_down_is_forgotten_when_it_is_back(mes
                     "containers": [dict(mesh.lab.pod("echo-1")["spec"]["containers"][0])]}}
     mesh.lab.add_pod(pod)
     address = mesh.lab.addresses("gone")[0]
-    eventually(lambda: mesh.alice.reaches(address))
+    mesh.meshed("gone")
     mesh.lab.weir("node-2").stop("agent", KILL)
     mesh.lab.remove_pod("gone")
     restart(mesh, "node-2", "agent")
-    eventually(lambda: "servers/gone" not in mesh.lab.weir("node-2").weirctl("status").stdout)
+    eventually(lambda: "servers/gone" not in mesh.lab.announced())
     mesh.alice.fails(address, apps.WHO)
 
 
@@ -214,7 +216,7 @@ def test_a_bad_file_is_refused_whole_with_file_line_and_reason_and_all_else_goes
         mesh.lab.manifests.write_text("bad.yaml", good_and_bad.replace("Strickt", "Permissive"))
         assert eventually(lambda: mesh.alice.reaches("10.96.0.66", 80))
         for node in NODES:
-            eventually(lambda: "bad.yaml" not in mesh.lab.weir(node).weirctl("status").stdout)  # noqa: B023
+            eventually(lambda: "bad.yaml" not in mesh.lab.weir(node).weirctl("status").stdout)
     finally:
         (mesh.lab.manifests.source / "bad.yaml").unlink()
 

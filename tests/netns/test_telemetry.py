@@ -25,7 +25,7 @@ def test_a_connection_is_counted_once_at_each_end_with_its_bytes(mesh):
         after = {node: scrape(mesh, node, 15020) for node in NODES}
         for node, reporter in (("node-1", "source"), ("node-2", "destination")):
             def rise(name):
-                return after[node].total(name, reporter=reporter) - before[node].total(name, reporter=reporter)  # noqa: B023
+                return after[node].total(name, reporter=reporter) - before[node].total(name, reporter=reporter)
             assert rise("weir_tcp_connections_opened_total") == 3
             assert rise("weir_tcp_connections_closed_total") == 3
             assert rise("weir_tcp_sent_bytes_total") == 3000

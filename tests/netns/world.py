@@ -224,6 +224,13 @@ class Mesh:
             eventually(lambda: f"10.96.255.{self.sequence % 200 + 1}" in self.lab.weir(node).admin("proxy", "/config")
                        or False, 10, 0.03)
 
+    def meshed(self, name, nodes=NODES):
+        """Waits until the proxies of these nodes know that this pod is captured, so that they speak mTLS to it."""
+        pod = self.lab.pod(name)["metadata"]
+        uid = pod.get("uid", f"{pod['namespace']}/{pod['name']}")
+        for node in nodes:
+            eventually(lambda: uid in self.lab.weir(node).peers())
+
     # --- What was observed ---------------------------------------------------------------------------------------
     def entries(self, node, **fields):
         """The access-log entries of this test on a node; source_pod="…" compares entry["source"]["pod"]."""
