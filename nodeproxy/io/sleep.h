@@ -13,4 +13,12 @@ inline Task<Status> sleep(Driver& driver, Clock::duration pause) {
   co_return Status();
 }
 
+// Goes on from the loop, in the same turn: for a start that must not run on its caller's stack.
+struct Yield {
+  Driver& driver;
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiting) { driver.ready(waiting); }
+  void await_resume() const noexcept {}
+};
+
 }  // namespace weir::io

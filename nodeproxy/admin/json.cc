@@ -1,0 +1,124 @@
+// The JSON of reports.h: status for weirctl, and the configuration dump.
+#include <nlohmann/json.hpp>
+
+#include "nodeproxy/admin/reports.h"
+
+namespace weir::admin {
+namespace {
+
+using nlohmann::json;
+
+uint64_t flows_of(const ProcessView& view, const std::string& uid) {
+  uint64_t flows = 0;
+  for (const telemetry::WorkerReport& worker : view.workers) {
+    for (const telemetry::WorkerReport::PodFlows& pod : worker.pods) {
+      if (pod.uid == uid) flows += pod.flows;
+    }
+  }
+  return flows;
+}
+
+const char* name_of(config::TlsMode mode) {
+  switch (mode) {
+    case config::TlsMode::permissive: return "Permissive";
+    case config::TlsMode::strict: return "Strict";
+    case config::TlsMode::disabled: return "Disabled";
+  }
+  return "Permissive";
+}
+
+json workload_json(const config::Workload& workload) {
+  json out{{"uid", workload.uid},
+           {"name", workload.ns + "/" + workload.name},
+           {"identity", workload.identity},
+           {"node", workload.node},
+           {"zone", workload.locality.zone},
+           {"mesh_peer", workload.mesh_peer},
+           {"host_network", workload.host_network},
+           {"mode", name_of(workload.mode)}};
+  for (const Ip& address : workload.addresses) out["addresses"].push_back(address.to_string());
+  for (const auto& [port, mode] : workload.port_modes) out["port_modes"][std::to_string(port)] = name_of(mode);
+  for (const auto& binding : workload.policies) {
+    out["policies"].push_back({{"name", binding.policy->name}, {"ports", binding.ports}});
+  }
+  return out;
+}
+
+json service_json(const config::Service& service) {
+  json out{{"name", service.name}};
+  for (const Ip& address : service.addresses) out["addresses"].push_back(address.to_string());
+  for (const auto& port : service.ports) out["ports"].push_back({{"port", port.port}, {"name", port.name}});
+  for (const auto& slice : service.slices) {
+    for (const auto& endpoint : slice->endpoints) {
+      out["endpoints"].push_back({{"address", endpoint.address.to_string()},
+                                  {"workload", endpoint.workload_uid},
+                                  {"ready", endpoint.ready},
+                                  {"weight", endpoint.weight},
+                                  {"zone", endpoint.locality.zone}});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string status_json(const ProcessView& view) {
+  json out{{"version", WEIR_VERSION},
+           {"ready", view.not_ready_because.empty()},
+           {"not_ready_because", view.not_ready_because},
+           {"draining", view.draining},
+           {"workers", view.workers.size()},
+           {"driver", view.driver},
+           {"config_version", view.snapshot_version},
+           {"agent_connected", view.agent.connected},
+           {"updates_refused", view.agent.updates_refused},
+           {"last_error", view.agent.last_error},
+           {"pods", json::array()},
+           {"certificates", json::array()}};
+  for (const auto& pod : view.pods) {
+    int64_t not_after = 0;
+    for (const auto& certificate : view.certificates) {
+      if (certificate.identity == pod.identity) not_after = certificate.not_after_unix_seconds;
+    }
+    out["pods"].push_back({{"uid", pod.uid},
+                           {"identity", pod.identity},
+                           {"accepting", pod.accepting},
+                           {"certificate_not_after", not_after},
+                           {"flows", flows_of(view, pod.uid)}});
+  }
+  for (const auto& certificate : view.certificates) {
+    out["certificates"].push_back({{"identity", certificate.identity},
+                                   {"not_after", certificate.not_after_unix_seconds},
+                                   {"error", certificate.error}});
+  }
+  uint64_t flows = 0, lanes = 0, sessions = 0;
+  for (const telemetry::WorkerReport& worker : view.workers) {
+    flows += worker.live_flows;
+    lanes += worker.lanes;
+    sessions += worker.sessions;
+  }
+  out["flows"] = flows;
+  out["lanes"] = lanes;
+  out["sessions"] = sessions;
+  return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+std::string config_json(const config::Snapshot& snapshot) {
+  json out{{"version", snapshot.version},
+           {"trust_domain", snapshot.mesh.trust_domain},
+           {"node", snapshot.mesh.node},
+           {"same_node", snapshot.mesh.same_node == config::SameNode::direct ? "Direct" : "Encrypted"},
+           {"workloads", json::array()},
+           {"services", json::array()}};
+  for (const Prefix& range : snapshot.mesh.cluster_ranges) out["cluster_ranges"].push_back(range.to_string());
+  for (const auto& [domain, trust] : snapshot.trusts) {
+    out["trusts"].push_back({{"domain", domain}, {"version", trust->version}, {"roots", trust->roots.size()}});
+  }
+  snapshot.workloads_by_uid.for_each(
+      [&](const std::string&, const config::Workload& workload) { out["workloads"].push_back(workload_json(workload)); });
+  snapshot.services_by_name.for_each(
+      [&](const std::string&, const config::Service& service) { out["services"].push_back(service_json(service)); });
+  return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace weir::admin

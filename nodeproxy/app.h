@@ -1,0 +1,99 @@
+#pragma once
+// The proxy as a whole: the only file that knows every type. It starts the workers, feeds them from the agent's socket
+// or a file on the config thread, keeps certificates, serves metrics and the admin socket, and drains on SIGTERM.
+// Threads: main (signals), config (agent link, certificates), one per worker, access-log writer, admin.
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "nodeproxy/admin/reports.h"
+#include "nodeproxy/base/error.h"
+#include "nodeproxy/base/local_http.h"
+#include "nodeproxy/config/agent_link.h"
+#include "nodeproxy/config/publish.h"
+#include "nodeproxy/tls/store.h"
+#include "nodeproxy/worker.h"
+
+namespace weir {
+
+struct AppOptions {
+  std::string agent_socket, config_file;  // exactly one
+  uint32_t workers = 0;                   // 0: one per core
+  std::string metrics_listen = "0.0.0.0:15020";
+  std::string admin_socket;  // empty: none
+  std::string access_log = "-";
+  int drain_seconds = 30;
+};
+
+class App final : public config::AgentEvents {
+ public:
+  explicit App(AppOptions options);
+  ~App() override;
+
+  // Blocks until drained after SIGTERM or SIGINT. Errors: what kept it from starting.
+  Status run();
+
+ private:
+  // Config thread.
+  void on_snapshot(std::shared_ptr<const config::Snapshot> snapshot) override;
+  void on_local_pod(config::LocalPod pod) override;
+  void on_local_pod_gone(const std::string& uid, bool removed) override;
+  void on_certificate(const std::string& identity, std::vector<std::string> chain_der) override;
+  void on_certificate_refused(const std::string& identity, const std::string& error, bool retry) override;
+  void on_connected(bool connected) override;
+  std::vector<config::HeldPod> held_pods() override;
+  void on_tick() override;
+  void want_certificate(const std::string& identity);
+  void hand_out_certificates();
+
+  // Any worker's thread: counts until all workers have said so.
+  void pod_accepting(const std::string& uid);
+  void pod_released(const std::string& uid);
+
+  Status start_workers();
+  Status start_admin();
+  Status start_config();
+  void wait_for_signal();
+  void drain();
+
+  // Admin thread.
+  admin::ProcessView view();
+  std::vector<telemetry::WorkerReport> collect();
+  std::string not_ready_because(const admin::ProcessView& view);
+  HttpResponse config_dump();
+
+  struct Pod {
+    std::shared_ptr<const flow::PodDescriptors> descriptors;
+    uint32_t accepting = 0, released = 0;  // workers that have said so
+    bool leaving = false;
+  };
+
+  AppOptions options_;
+  std::unique_ptr<telemetry::LogWriter> log_writer_;
+  std::unique_ptr<config::Publisher> publisher_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::thread> threads_;
+  std::unique_ptr<config::AgentLink> link_;
+  std::thread config_thread_;
+  LocalHttp http_;
+  tls::CertStore certificates_;  // config thread
+
+  std::mutex mutex_;  // guards what admin reads and workers report: not on the path
+  std::map<std::string, Pod> pods_;
+  struct CertificateState {
+    int64_t not_after_unix_seconds = 0;
+    std::string error;
+    std::shared_ptr<const tls::Context> handed_out;
+  };
+  std::map<std::string, CertificateState> certificate_states_;
+  std::shared_ptr<const config::Snapshot> snapshot_;  // for the config dump
+  uint64_t trust_version_ = 0;                        // config thread
+  std::string driver_name_;
+  std::atomic<bool> draining_ = false;
+};
+
+}  // namespace weir

@@ -1,0 +1,56 @@
+// Reading first bytes until they are decided. See detect.h.
+#include "nodeproxy/detect/detect.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "nodeproxy/base/limits.h"
+#include "nodeproxy/detect/client_hello.h"
+
+namespace weir::detect {
+namespace {
+
+Protocol protocol_of(Sniff sniff) {
+  switch (sniff) {
+    case Sniff::tls_weir: return Protocol::weir;
+    case Sniff::tls_foreign: return Protocol::foreign_tls;
+    default: return Protocol::opaque;  // what only began like TLS is the application's business
+  }
+}
+
+}  // namespace
+
+io::Task<Result<Hello>> first_bytes(io::Driver& driver, io::Socket& socket, io::TimePoint silence) {
+  Hello hello;
+  auto first = co_await socket.receive(io::ReceiveSize::small, silence);
+  if (!first) {
+    if (first.error().reason == Reason::detect_timeout) co_return hello;
+    co_return std::unexpected(first.error());
+  }
+  hello.bytes = std::move(*first);
+  hello.fin = hello.bytes.empty();
+  ClientHelloSniffer sniffer;
+  Sniff sniff = sniffer.sniff(hello.bytes.bytes());
+  if (sniff != Sniff::need_more || hello.fin) {
+    hello.protocol = hello.fin ? Protocol::silent : protocol_of(sniff);
+    co_return hello;
+  }
+  // A ClientHello in pieces: gathered until it is whole.
+  const io::TimePoint last = driver.now() + limits::first_flight_timeout;
+  std::vector<std::byte> gathered(hello.bytes.bytes().begin(), hello.bytes.bytes().end());
+  while (sniff == Sniff::need_more) {
+    auto more = co_await socket.receive(io::ReceiveSize::small, last);
+    if (!more) co_return std::unexpected(more.error());
+    if (more->empty()) {
+      hello.fin = true;
+      break;
+    }
+    gathered.insert(gathered.end(), more->bytes().begin(), more->bytes().end());
+    sniff = sniffer.sniff(gathered);
+  }
+  hello.bytes = io::copy_to_buffer(gathered);
+  hello.protocol = protocol_of(sniff);
+  co_return hello;
+}
+
+}  // namespace weir::detect

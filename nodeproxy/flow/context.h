@@ -1,0 +1,53 @@
+#pragma once
+// Everything of a worker that its flows may touch: the snapshot they read, the counters they write, the pools and
+// balancers they share. One per worker; not a singleton, so that a test builds as many workers as it likes.
+// Thread: one worker. Lifetime: the worker's; outlives every flow.
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "nodeproxy/balance/pick.h"
+#include "nodeproxy/config/snapshot.h"
+#include "nodeproxy/io/driver.h"
+#include "nodeproxy/net/source_ports.h"
+#include "nodeproxy/telemetry/record.h"
+#include "nodeproxy/tls/context.h"
+
+namespace weir::upstream {
+class LanePool;
+}
+
+namespace weir::flow {
+
+class LocalPod;
+
+struct Context {
+  io::Driver& driver;
+  const config::Snapshot* snapshot = nullptr;  // null until the first one came
+  telemetry::Series series;
+  telemetry::AccessLog log;
+  telemetry::Sink sink;
+  telemetry::WorkerCounters counters;
+  net::PortRanges ports;
+  balance::State balance;
+  upstream::LanePool* lanes = nullptr;
+  std::unordered_map<std::string, std::unique_ptr<LocalPod>> pods;                        // by uid
+  std::unordered_map<std::string, std::shared_ptr<const tls::Context>> certificates;     // by identity
+  uint64_t live_flows = 0;
+  bool draining = false;
+
+  Context(io::Driver& driver, telemetry::LogWriter* writer, uint32_t worker, uint32_t workers, uint64_t seed)
+      : driver(driver), log(writer), sink{series, log}, ports(worker, workers), balance(seed) {}
+
+  LocalPod* pod(const std::string& uid) const {
+    const auto found = pods.find(uid);
+    return found == pods.end() ? nullptr : found->second.get();
+  }
+  // Null while the identity's certificate has not come.
+  std::shared_ptr<const tls::Context> certificate(const std::string& identity) const {
+    const auto found = certificates.find(identity);
+    return found == certificates.end() ? nullptr : found->second;
+  }
+};
+
+}  // namespace weir::flow

@@ -1,0 +1,46 @@
+// See early.h.
+#include "nodeproxy/flow/early.h"
+
+#include "nodeproxy/base/limits.h"
+
+namespace weir::flow {
+
+io::Task<void> Early::read_once(io::Socket& client, mesh::SessionStream& session) {
+  Result<io::Buffer> buffer = co_await client.receive(io::ReceiveSize::small);
+  if (!buffer) {
+    if (buffer.error().reason == Reason::cancelled) co_return;  // the relay reads on
+    client_error_ = Error{Source::downstream, Reason::client_reset, buffer.error().os_code, {}};
+    session.opened_signal().notify();
+    co_return;
+  }
+  read_done_ = true;
+  if (buffer->empty()) co_return;  // FIN: the relay sees it again
+  kept_ = io::copy_to_buffer(buffer->bytes());
+  session.write_now(std::move(*buffer));
+}
+
+io::Task<Status> Early::until_opened(io::Driver& driver, io::Socket& client, mesh::SessionStream& session) {
+  const io::TimePoint deadline = driver.now() + limits::open_timeout;
+  io::ChildScope reader(driver);
+  if (!kept_.empty()) {
+    session.write_now(io::copy_to_buffer(kept_.bytes()));
+  } else if (!read_done_) {
+    reader.spawn(read_once(client, session));
+  }
+  Status status;
+  while (!session.opened() && !session.failed() && !client_error_ && status) {
+    status = co_await session.opened_signal().wait(deadline);
+  }
+  reader.cancel();
+  co_await reader.join();
+  if (client_error_) co_return std::unexpected(*client_error_);
+  if (session.failed()) co_return std::unexpected(*session.failed());
+  if (!status) {
+    const bool late = status.error().reason == Reason::detect_timeout;
+    co_return fail(Source::peer, late ? Reason::connect_timeout : status.error().reason);
+  }
+  kept_ = io::Buffer();
+  co_return Status();
+}
+
+}  // namespace weir::flow

@@ -1,0 +1,26 @@
+#pragma once
+// The time between OPEN and OPENED: the client's first bytes travel with OPEN, and a copy is kept (one small buffer at
+// most, below limits::early_data_bytes) until the application has accepted, so that another endpoint can be tried with
+// nothing lost. After OPENED an opaque session is never retried (mesh-protocol.md, rules of the frames).
+// Thread: one worker. Lifetime: part of an outbound flow.
+#include "nodeproxy/io/child_scope.h"
+#include "nodeproxy/io/socket.h"
+#include "nodeproxy/mesh/session_stream.h"
+
+namespace weir::flow {
+
+class Early {
+ public:
+  // Ok once the application has accepted. Errors: the session's reason, open_timeout as connect_timeout, or the
+  // client's end (client_reset; not to be retried).
+  io::Task<Status> until_opened(io::Driver& driver, io::Socket& client, mesh::SessionStream& session);
+
+ private:
+  io::Task<void> read_once(io::Socket& client, mesh::SessionStream& session);
+
+  io::Buffer kept_;
+  std::optional<Error> client_error_;
+  bool read_done_ = false;
+};
+
+}  // namespace weir::flow

@@ -1,0 +1,67 @@
+#pragma once
+// A live flow: the scope of one connection's (or session's) coroutines, its telemetry record, and its place in the
+// registries: its pod's list, so that a removed pod takes its flows along, and, once judged by a destination's policy,
+// that pod's list of judged flows, so that it is judged again when policy changes.
+// Flows delete themselves when their last coroutine has ended; the outcome is recorded there, exactly once.
+// Thread: one worker.
+#include <string>
+
+#include "nodeproxy/flow/context.h"
+#include "nodeproxy/io/scope.h"
+#include "nodeproxy/telemetry/record.h"
+
+namespace weir::flow {
+
+class LocalPod;
+class Flow;
+
+// An intrusive list of flows with O(1) leave.
+struct FlowLink {
+  explicit FlowLink(Flow* owner) : flow(owner) {}
+  FlowLink(const FlowLink&) = delete;
+  ~FlowLink() { leave(); }
+  void enter(FlowLink*& list_head);
+  void leave();
+
+  Flow* flow;
+  FlowLink **head = nullptr, *previous = nullptr, *next = nullptr;
+};
+
+// What a destination's policy judged, kept to judge it again.
+struct Judgement {
+  std::string identity;  // of the client, authenticated; empty: none
+  Ip client;
+  uint16_t port = 0;     // the destination workload's
+  bool secured = false;  // mTLS, or local in one pass
+};
+
+class Flow : public io::Scope {
+ public:
+  Flow(Context& context, LocalPod& owner);
+  ~Flow() override;
+
+  // Ends the flow early. The first reason given stands.
+  void end(const Error& why);
+  // The proxy or the pod is leaving: take nothing new, end when what there is has ended.
+  virtual void drain() {}
+  // Adds what has moved so far to the counters, so that long connections show before they end.
+  virtual void publish_bytes() { record.publish_bytes(); }
+  // `destination` judged this flow: judge it again with every change.
+  void register_judged(LocalPod& destination, Judgement judgement);
+
+  Context& context;
+  LocalPod& owner;
+  telemetry::Record record;
+  std::optional<Error> why;  // set by whoever ends it first
+  Judgement judgement;
+
+ protected:
+  void on_empty() override;
+  // The outcome is known: for records beside the flow's own.
+  virtual void on_end(const Error&) {}
+
+ private:
+  FlowLink owned_{this}, judged_{this};
+};
+
+}  // namespace weir::flow

@@ -1,0 +1,176 @@
+// The corridor of an inbound connection, top to bottom. See inbound.h and nodeproxy/README.md.
+#include "nodeproxy/flow/inbound.h"
+
+#include "nodeproxy/detect/detect.h"
+#include "nodeproxy/flow/parties.h"
+#include "nodeproxy/flow/session.h"
+#include "nodeproxy/flow/verdicts.h"
+#include "nodeproxy/io/sleep.h"
+#include "nodeproxy/mesh/carrier.h"
+#include "nodeproxy/net/connect.h"
+#include "nodeproxy/relay/relay.h"
+#include "nodeproxy/relay/socket_end.h"
+
+namespace weir::flow {
+namespace {
+
+constexpr auto kCertificateEvery = std::chrono::milliseconds(25);
+
+class InboundFlow final : public Flow, private mesh::CarrierEvents {
+ public:
+  InboundFlow(LocalPod& destination, int fd)
+      : Flow(destination.context, destination), client(destination.context.driver, fd) {}
+
+  io::Socket client;
+  SocketAddress client_address, local;
+  std::unique_ptr<mesh::Carrier> carrier;
+
+  mesh::CarrierEvents& carrier_events() { return *this; }
+  void drain() override {
+    if (carrier) carrier->drain();
+  }
+
+ private:
+  void on_session(mesh::Session& session, const mesh::OpenInfo& info) override {
+    if (info.client.ip != client_address.ip) {  // a lane speaks for its own address only
+      session.reset(mesh::RstReason::bad_open);
+      session.release();
+      return;
+    }
+    start_session(owner, *carrier, session, info, local);
+  }
+};
+
+// Whether the client is a mesh peer by its address: such clients speak first, so no timer is needed for them.
+const config::Workload* known_peer(const Context& context, const Ip& client) {
+  const config::Workload* workload = context.snapshot ? context.snapshot->workload_at(client) : nullptr;
+  return workload && workload->mesh_peer ? workload : nullptr;
+}
+
+void label(InboundFlow& flow, telemetry::Security security) {
+  const config::Workload* destination = flow.owner.workload();
+  const config::Workload* source =
+      flow.context.snapshot ? flow.context.snapshot->workload_at(flow.client_address.ip) : nullptr;
+  telemetry::Facts& facts = flow.record.facts;
+  facts.reporter = facts.labels.reporter = telemetry::Reporter::destination;
+  facts.client = flow.client_address;
+  facts.dialled = facts.endpoint = flow.local;
+  facts.source_pod = pod_name(source);
+  facts.destination_pod = pod_name(destination);
+  facts.labels.source = party_of(source);
+  facts.labels.source.principal.clear();  // an address proves no identity
+  facts.labels.destination = party_of(destination);
+  facts.labels.security = security;
+}
+
+// Plain bytes to the application, as the client's own address.
+io::Task<Status> pass_on(InboundFlow& flow, detect::Hello hello) {
+  Context& context = flow.context;
+  const config::Workload* workload = flow.owner.workload();
+  if (!workload) co_return fail(Source::config, Reason::unknown_pod);
+  const policy::Verdict verdict = policy::judge(*workload, flow.local.port, {{}, flow.client_address.ip});
+  count_audits(context, verdict);
+  name_rule(flow.record, verdict);
+  if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
+  flow.register_judged(flow.owner, {{}, flow.client_address.ip, flow.local.port, false});
+  auto server = co_await net::connect(
+      context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip, flow.local, context.ports.application));
+  if (!server) co_return std::unexpected(server.error());
+  flow.record.opened(context.sink);
+  relay::SocketEnd client_end(flow.client), server_end(*server);
+  if (!hello.bytes.empty()) client_end.put_back(std::move(hello.bytes));
+  relay::Ends ends(flow.record.sent_bytes, flow.record.received_bytes);
+  const bool silent = hello.protocol == detect::Protocol::silent;
+  co_await relay::run(flow, client_end, server_end, ends);
+  // An application that spoke to a client which had said nothing: no deadline is waited for on that port again.
+  if (silent && ends.to_client_bytes > 0) flow.owner.server_first_ports[flow.local.port] = true;
+  if (ends.error) {
+    if (!flow.why) flow.why = ends.error;
+  } else {
+    flow.client.set_reset_on_close(false);
+    server->set_reset_on_close(false);
+  }
+  co_return Status();
+}
+
+// A mesh peer: terminate with this pod's certificate and serve its sessions until the carrier ends.
+io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
+  Context& context = flow.context;
+  const io::TimePoint last = context.driver.now() + limits::certificate_wait;
+  auto certificate = context.certificate(flow.owner.identity());
+  while (!certificate && context.driver.now() < last) {
+    if (!co_await io::sleep(context.driver, kCertificateEvery)) co_return fail(Source::local, Reason::cancelled);
+    certificate = context.certificate(flow.owner.identity());
+  }
+  if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
+  flow.client.set_reset_on_close(false);
+  auto carrier = mesh::Carrier::acceptor(context.driver, std::move(flow.client), certificate, flow.carrier_events(),
+                                         {.settings = {.sessions_max = limits::sessions_per_lane},
+                                          .budget = &flow.owner.budget});
+  if (!carrier) co_return std::unexpected(carrier.error());
+  flow.carrier = std::move(*carrier);
+  const Status shaken = co_await flow.carrier->handshake(hello.bytes.bytes());
+  count_handshake(context, *flow.carrier, shaken);
+  if (!shaken) {
+    co_await flow.carrier->give_up(shaken.error());
+    co_return shaken;
+  }
+  flow.record.discard();  // sessions have their own records
+  ++context.counters.lanes_opened;
+  co_await flow.carrier->run();
+  ++context.counters.lanes_closed;
+  co_return Status();
+}
+
+io::Task<Status> corridor(InboundFlow& flow) {
+  Context& context = flow.context;
+  const config::Workload* workload = flow.owner.workload();
+  if (!workload) co_return fail(Source::config, Reason::unknown_pod);
+  const config::TlsMode mode = workload->mode_of(flow.local.port);
+  if (mode == config::TlsMode::disabled) co_return co_await pass_on(flow, {});
+  const bool server_first = flow.owner.server_first_ports.contains(flow.local.port);
+  io::TimePoint silence = context.driver.now() + limits::first_flight_timeout;
+  if (!known_peer(context, flow.client_address.ip) && mode == config::TlsMode::permissive) {
+    silence = context.driver.now() + (server_first ? std::chrono::milliseconds(0) : limits::detect_timeout);
+  }
+  auto hello = co_await detect::first_bytes(context.driver, flow.client, silence);
+  if (!hello) co_return std::unexpected(hello.error());
+  if (hello->protocol == detect::Protocol::weir) co_return co_await serve_peer(flow, std::move(*hello));
+  if (hello->fin && hello->bytes.empty()) co_return fail(Source::downstream, Reason::client_closed);
+  workload = flow.owner.workload();  // the snapshot may be another by now
+  if (!workload) co_return fail(Source::config, Reason::unknown_pod);
+  if (const Status admitted = policy::admit(workload->mode_of(flow.local.port), false); !admitted) {
+    co_return admitted;
+  }
+  co_return co_await pass_on(flow, std::move(*hello));
+}
+
+io::Task<void> run(InboundFlow& flow) {
+  if (!flow.why) {
+    const Status status = co_await corridor(flow);
+    if (!status && !flow.why) flow.why = status.error();
+  }
+  flow.client.close();
+}
+
+}  // namespace
+
+void start_inbound(LocalPod& destination, int fd) {
+  auto* flow = new InboundFlow(destination, fd);
+  io::Driver& driver = destination.context.driver;
+  const auto local = driver.local_address(fd);
+  const auto client = driver.peer_address(fd);
+  driver.set_no_delay(fd);
+  driver.set_reset_on_close(fd, true);
+  if (local) flow->local = *local;
+  if (client) flow->client_address = *client;
+  label(*flow, telemetry::Security::none);
+  if (!local || !client) {
+    flow->why = Error{Source::downstream, Reason::client_reset, 0, {}};
+  } else if (local->ip.is_loopback()) {
+    flow->why = Error{Source::downstream, Reason::loop, 0, {}};
+  }
+  flow->spawn(run(*flow));
+}
+
+}  // namespace weir::flow

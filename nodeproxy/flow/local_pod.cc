@@ -1,0 +1,107 @@
+// Serving one enrolled pod on one worker. See local_pod.h.
+#include "nodeproxy/flow/local_pod.h"
+
+#include "nodeproxy/flow/inbound.h"
+#include "nodeproxy/flow/outbound.h"
+#include "nodeproxy/policy/judge.h"
+#include "nodeproxy/upstream/lane_pool.h"
+
+namespace weir::flow {
+
+LocalPod::LocalPod(Context& context, std::shared_ptr<const PodDescriptors> descriptors, uint32_t worker,
+                   uint32_t workers, std::function<void(const std::string& uid)> released)
+    : context(context), descriptors_(std::move(descriptors)), released_(std::move(released)) {
+  const auto listen = [&](const std::vector<Fd>& members, void (LocalPod::*handle)(int)) {
+    for (size_t i = worker; i < members.size(); i += workers) {
+      acceptors_.push_back(std::make_unique<net::Acceptor>(
+          context.driver, members[i].get(), [this, handle](int fd) { (this->*handle)(fd); },
+          [this] { maybe_release(); }));
+    }
+  };
+  listen(descriptors_->outbound, &LocalPod::on_outbound);
+  listen(descriptors_->inbound, &LocalPod::on_inbound);
+}
+
+void LocalPod::start() {
+  for (const auto& acceptor : acceptors_) acceptor->start();
+}
+
+void LocalPod::stop_accepting() {
+  for (const auto& acceptor : acceptors_) acceptor->stop();
+}
+
+void LocalPod::remove(Reason reason) {
+  leaving_ = true;
+  stop_accepting();
+  context.lanes->drop_source(uid(), reason);
+  for (FlowLink* link = flows; link;) {
+    FlowLink* next = link->next;
+    link->flow->end(Error{Source::agent, reason, 0, {}});
+    link = next;
+  }
+  maybe_release();
+}
+
+void LocalPod::drain() {
+  stop_accepting();
+  for (FlowLink* link = flows; link; link = link->next) link->flow->drain();
+}
+
+void LocalPod::retire() {
+  leaving_ = true;
+  drain();
+  maybe_release();
+}
+
+void LocalPod::judge_again(const config::Snapshot* before, const config::Snapshot& now) {
+  const config::Workload* fresh = now.workload(uid());
+  // The same object: nothing that binds this pod has changed. `before` is still held, so its address is not reused.
+  if (!fresh || (before && before->workload(uid()) == fresh)) return;
+  for (FlowLink* link = judged; link;) {
+    FlowLink* next = link->next;
+    Flow& flow = *link->flow;
+    const Judgement& facts = flow.judgement;
+    const policy::Verdict verdict = policy::judge(*fresh, facts.port, {facts.identity, facts.client});
+    if (!verdict.allowed || !policy::admit(fresh->mode_of(facts.port), facts.secured)) {
+      if (verdict.policy) flow.record.facts.policy = verdict.policy->name;
+      if (verdict.rule) flow.record.facts.rule = verdict.rule->name;
+      flow.end(Error{Source::policy, Reason::policy_changed, 0, {}});
+    }
+    link = next;
+  }
+}
+
+const config::Workload* LocalPod::workload() const {
+  return context.snapshot ? context.snapshot->workload(uid()) : nullptr;
+}
+
+const Ip* LocalPod::address_like(const config::Workload& workload, const Ip& like) {
+  for (const Ip& address : workload.addresses) {
+    if (address.is_v4() == like.is_v4()) return &address;
+  }
+  return nullptr;
+}
+
+void LocalPod::on_outbound(int fd) { start_outbound(*this, fd); }
+
+void LocalPod::on_inbound(int fd) { start_inbound(*this, fd); }
+
+void LocalPod::flow_ended() {
+  if (leaving_) maybe_release();
+}
+
+// Releasing frees this object, which may be on the stack of an acceptor's or a flow's last call: so by the loop.
+void LocalPod::maybe_release() {
+  if (!leaving_ || released_already_ || flows) return;
+  if (context.lanes->has_source(uid())) {
+    context.lanes->drop_source(uid(), Reason::pod_removed);
+    return;
+  }
+  for (const auto& acceptor : acceptors_) {
+    if (!acceptor->idle()) return;
+  }
+  released_already_ = true;
+  released_(uid());
+}
+
+}  // namespace weir::flow

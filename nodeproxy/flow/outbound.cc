@@ -1,0 +1,291 @@
+// The corridor of an outbound connection, top to bottom. See outbound.h and nodeproxy/README.md.
+#include "nodeproxy/flow/outbound.h"
+
+#include "nodeproxy/flow/early.h"
+#include "nodeproxy/flow/parties.h"
+#include "nodeproxy/flow/target.h"
+#include "nodeproxy/flow/verdicts.h"
+#include "nodeproxy/io/sleep.h"
+#include "nodeproxy/net/connect.h"
+#include "nodeproxy/policy/judge.h"
+#include "nodeproxy/relay/relay.h"
+#include "nodeproxy/relay/session_end.h"
+#include "nodeproxy/relay/socket_end.h"
+#include "nodeproxy/upstream/lane_pool.h"
+
+namespace weir::flow {
+namespace {
+
+constexpr auto kNewsEvery = std::chrono::milliseconds(25);
+
+// Where one try goes: an endpoint, and how it is reached.
+struct Hop {
+  enum class Way : uint8_t { lane, local, plain };
+  Way way = Way::plain;
+  SocketAddress to;
+  std::string workload_uid;       // empty: outside the mesh
+  std::string identity;           // expected of the peer (lane)
+  uint64_t endpoint_id = 0;       // 0: not chosen by a balancer
+};
+
+class OutboundFlow final : public Flow {
+ public:
+  OutboundFlow(LocalPod& source, int fd)
+      : Flow(source.context, source), client(source.context.driver, fd) {}
+
+  io::Socket client;
+  relay::SocketEnd client_end{client};
+  SocketAddress client_address, dialled;
+  std::vector<uint64_t> tried;
+  balance::State::Lease lease;
+  Early early;
+  std::unique_ptr<telemetry::Record> destination_record;  // of a one-pass flow: the other reporter's
+
+  void publish_bytes() override {
+    record.publish_bytes();
+    if (destination_record) destination_record->publish_bytes();
+  }
+
+ protected:
+  void on_end(const Error& error) override {
+    if (destination_record) destination_record->end(context.sink, context.driver.now(), error);
+  }
+};
+
+// Whether another endpoint may be tried after this failure: nothing has reached an application.
+bool retryable(Reason reason) {
+  switch (reason) {
+    case Reason::denied:
+    case Reason::not_allowed:
+    case Reason::cancelled:
+    case Reason::client_closed:
+    case Reason::client_reset:
+    case Reason::certificate_missing: return false;
+    default: return true;
+  }
+}
+
+Hop hop_to(const Context& context, const OutboundFlow& flow, const config::Workload* workload, SocketAddress to) {
+  Hop hop;
+  hop.to = to;
+  if (!workload || workload->host_network) return hop;
+  hop.workload_uid = workload->uid;
+  hop.identity = workload->identity;
+  const bool own = workload->uid == flow.owner.uid();
+  const bool here = context.pod(workload->uid) != nullptr;
+  if (here && (own || context.snapshot->mesh.same_node == config::SameNode::direct)) {
+    hop.way = Hop::Way::local;
+  } else if ((workload->mesh_peer || here) && workload->mode_of(to.port) != config::TlsMode::disabled) {
+    hop.way = Hop::Way::lane;
+  }
+  return hop;
+}
+
+// One endpoint for this try: the balancer's choice for a service, or the workload that was dialled.
+Result<Hop> choose(OutboundFlow& flow, const Target& target) {
+  Context& context = flow.context;
+  const config::Snapshot& snapshot = *context.snapshot;
+  if (const auto* to = std::get_if<ToService>(&target)) {
+    flow.record.facts.labels.service = to->service->name;
+    const config::Workload* self = flow.owner.workload();
+    balance::Request request{.service = *to->service,
+                             .port = flow.dialled.port,
+                             .v4 = flow.dialled.ip.is_v4(),
+                             .node = snapshot.mesh.node,
+                             .zone = self ? self->locality.zone : snapshot.mesh.locality.zone,
+                             .client = flow.client_address.ip,
+                             .tried = flow.tried};
+    const auto choice = balance::pick(request, context.balance);
+    if (!choice) return std::unexpected(choice.error());
+    const config::Endpoint& endpoint = *choice->endpoint;
+    const config::Workload* workload =
+        endpoint.workload_uid.empty() ? nullptr : snapshot.workload(endpoint.workload_uid);
+    if (!workload) workload = snapshot.workload_at(endpoint.address);
+    Hop hop = hop_to(context, flow, workload, choice->address());
+    hop.endpoint_id = endpoint.id;
+    return hop;
+  }
+  const auto* to = std::get_if<ToWorkload>(&target);
+  return hop_to(context, flow, to ? to->workload : nullptr, flow.dialled);
+}
+
+void label(OutboundFlow& flow, const Hop& hop) {
+  const config::Workload* source = flow.owner.workload();
+  const config::Workload* destination =
+      hop.workload_uid.empty() ? nullptr : flow.context.snapshot->workload(hop.workload_uid);
+  telemetry::Facts& facts = flow.record.facts;
+  facts.endpoint = hop.to;
+  facts.source_pod = pod_name(source);
+  facts.destination_pod = pod_name(destination);
+  facts.labels.source = party_of(source);
+  facts.labels.destination = party_of(destination);
+  facts.labels.security = hop.way == Hop::Way::lane    ? telemetry::Security::mtls
+                          : hop.way == Hop::Way::local ? telemetry::Security::local
+                                                       : telemetry::Security::none;
+  if (hop.way == Hop::Way::plain) facts.labels.destination.principal.clear();
+}
+
+// Bytes both ways until the end; what ended it goes into the flow.
+template <typename Server>
+io::Task<void> relay_to(OutboundFlow& flow, Server& server) {
+  flow.record.opened(flow.context.sink);
+  if (flow.destination_record) flow.destination_record->opened(flow.context.sink);
+  relay::Ends ends(flow.record.sent_bytes, flow.record.received_bytes);
+  co_await relay::run(flow, flow.client_end, server, ends);
+  if (flow.destination_record) {
+    flow.destination_record->sent_bytes = flow.record.sent_bytes;
+    flow.destination_record->received_bytes = flow.record.received_bytes;
+  }
+  if (ends.error) {
+    if (!flow.why) flow.why = ends.error;
+  } else {
+    flow.client.set_reset_on_close(false);
+  }
+}
+
+// Same node, one pass: the destination's policy here, then its application, from the client's namespace.
+io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
+  Context& context = flow.context;
+  LocalPod* destination = context.pod(hop.workload_uid);
+  const config::Workload* workload = destination ? destination->workload() : nullptr;
+  if (!workload) co_return fail(Source::local, Reason::pod_removed);
+  const policy::Verdict verdict =
+      policy::judge(*workload, hop.to.port, {flow.owner.identity(), flow.client_address.ip});
+  count_audits(context, verdict);
+  auto other = std::make_unique<telemetry::Record>(flow.record.begun());
+  other->facts = flow.record.facts;
+  other->facts.reporter = other->facts.labels.reporter = telemetry::Reporter::destination;
+  name_rule(flow.record, verdict);
+  name_rule(*other, verdict);
+  flow.destination_record = std::move(other);
+  if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
+  auto socket = co_await net::connect(
+      context.driver, net::to_local_pod(flow.owner.netns_fd(), flow.client_address.ip, hop.to, context.ports.application));
+  if (!socket) {
+    flow.destination_record.reset();
+    co_return std::unexpected(socket.error());
+  }
+  destination = context.pod(hop.workload_uid);
+  if (!destination) co_return fail(Source::local, Reason::pod_removed);
+  flow.register_judged(*destination, {flow.owner.identity(), flow.client_address.ip, hop.to.port, true});
+  relay::SocketEnd server(*socket);
+  co_await relay_to(flow, server);
+  if (!flow.why) socket->set_reset_on_close(false);
+  co_return Status();
+}
+
+// To what is outside the mesh, or a peer whose mode is Disabled: plain TCP from the pod.
+io::Task<Status> by_plain(OutboundFlow& flow, Hop hop) {
+  auto socket = co_await net::connect(
+      flow.context.driver, net::to_outside(flow.owner.netns_fd(), flow.client_address.ip, hop.to));
+  if (!socket) co_return std::unexpected(socket.error());
+  relay::SocketEnd server(*socket);
+  co_await relay_to(flow, server);
+  if (!flow.why) socket->set_reset_on_close(false);
+  co_return Status();
+}
+
+// Waits, bounded, for the pod's own certificate. Never plaintext instead.
+io::Task<std::shared_ptr<const tls::Context>> own_certificate(OutboundFlow& flow) {
+  const io::TimePoint last = flow.context.driver.now() + limits::certificate_wait;
+  for (;;) {
+    auto certificate = flow.context.certificate(flow.owner.identity());
+    if (certificate || flow.context.driver.now() >= last) co_return certificate;
+    if (!co_await io::sleep(flow.context.driver, kNewsEvery)) co_return nullptr;
+  }
+}
+
+// A session on a lane to the endpoint's proxy, as this pod. What the client sent meanwhile is kept until the
+// application has accepted, so that another endpoint can be tried.
+io::Task<Status> by_lane(OutboundFlow& flow, Hop hop) {
+  Context& context = flow.context;
+  const auto certificate = co_await own_certificate(flow);
+  if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
+  const upstream::LaneKey key{flow.owner.uid(), flow.client_address.ip, hop.to, hop.identity};
+  mesh::SessionStream session;
+  const Status opened = context.lanes->open(key, certificate, flow.owner.netns_fd(), flow.client_address, session);
+  if (!opened) co_return opened;
+  const Status through = co_await flow.early.until_opened(context.driver, flow.client, session);
+  if (!through) {
+    session.abandon(through.error().reason);
+    co_return through;
+  }
+  relay::SessionEnd server(session);
+  co_await relay_to(flow, server);
+  if (flow.why) session.abandon(flow.why->reason);
+  co_return Status();
+}
+
+// What the address means, held for news when the snapshot does not know it (yet).
+io::Task<Result<Target>> resolve(OutboundFlow& flow) {
+  const io::TimePoint last = flow.context.driver.now() + limits::unknown_destination_hold;
+  for (;;) {
+    if (flow.context.snapshot) {
+      const Target target = target_of(*flow.context.snapshot, flow.dialled);
+      if (!std::holds_alternative<ToUnknown>(target)) co_return target;
+    }
+    if (flow.context.driver.now() >= last) co_return fail(Source::config, Reason::unknown_destination);
+    if (!co_await io::sleep(flow.context.driver, kNewsEvery)) co_return fail(Source::local, Reason::cancelled);
+  }
+}
+
+io::Task<Status> one_try(OutboundFlow& flow, Hop hop) {
+  switch (hop.way) {
+    case Hop::Way::lane: co_return co_await by_lane(flow, std::move(hop));
+    case Hop::Way::local: co_return co_await by_local(flow, std::move(hop));
+    case Hop::Way::plain: break;
+  }
+  co_return co_await by_plain(flow, std::move(hop));
+}
+
+io::Task<Status> corridor(OutboundFlow& flow) {
+  const auto known = co_await resolve(flow);
+  if (!known) co_return std::unexpected(known.error());
+  Status last = fail(Source::local, Reason::no_endpoint);
+  for (int tries = 0; tries < limits::connect_tries; ++tries) {
+    // Again by the newest snapshot: the one before may be gone since the last suspension.
+    const Target target = target_of(*flow.context.snapshot, flow.dialled);
+    auto hop = choose(flow, target);
+    if (!hop) co_return tries == 0 ? Status(std::unexpected(hop.error())) : last;
+    label(flow, *hop);
+    if (hop->endpoint_id != 0) {
+      flow.tried.push_back(hop->endpoint_id);
+      flow.lease = flow.context.balance.lease(hop->endpoint_id);
+    }
+    const bool more = hop->endpoint_id != 0;
+    last = co_await one_try(flow, std::move(*hop));
+    if (last || flow.why || !more || !retryable(last.error().reason)) co_return last;
+  }
+  co_return last;
+}
+
+io::Task<void> run(OutboundFlow& flow) {
+  if (!flow.why) {
+    const Status status = co_await corridor(flow);
+    if (!status && !flow.why) flow.why = status.error();
+  }
+  flow.lease.release();
+  flow.client.close();
+}
+
+}  // namespace
+
+void start_outbound(LocalPod& source, int fd) {
+  auto* flow = new OutboundFlow(source, fd);
+  io::Driver& driver = source.context.driver;
+  const auto dialled = driver.local_address(fd);
+  const auto client = driver.peer_address(fd);
+  driver.set_no_delay(fd);
+  driver.set_reset_on_close(fd, true);
+  if (dialled) flow->record.facts.dialled = flow->dialled = *dialled;
+  if (client) flow->record.facts.client = flow->client_address = *client;
+  label(*flow, Hop{});
+  if (!dialled || !client) {
+    flow->why = Error{Source::downstream, Reason::client_reset, 0, {}};
+  } else if (dialled->ip.is_loopback()) {
+    flow->why = Error{Source::downstream, Reason::loop, 0, {}};
+  }
+  flow->spawn(run(*flow));
+}
+
+}  // namespace weir::flow

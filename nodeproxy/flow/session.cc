@@ -1,0 +1,100 @@
+// The corridor of one session, top to bottom. See session.h.
+#include "nodeproxy/flow/session.h"
+
+#include "nodeproxy/flow/parties.h"
+#include "nodeproxy/flow/verdicts.h"
+#include "nodeproxy/mesh/session_stream.h"
+#include "nodeproxy/net/connect.h"
+#include "nodeproxy/relay/relay.h"
+#include "nodeproxy/relay/session_end.h"
+#include "nodeproxy/relay/socket_end.h"
+
+namespace weir::flow {
+namespace {
+
+class SessionFlow final : public Flow {
+ public:
+  using Flow::Flow;
+
+  mesh::SessionStream session;
+  SocketAddress client_address, local;
+  std::string client_identity;
+};
+
+void label(SessionFlow& flow) {
+  const config::Snapshot* snapshot = flow.context.snapshot;
+  const config::Workload* source = snapshot ? snapshot->workload_at(flow.client_address.ip) : nullptr;
+  // The address may be another workload's by now; what TLS proved is who it is.
+  if (source && source->identity != flow.client_identity) source = nullptr;
+  const config::Workload* destination = flow.owner.workload();
+  telemetry::Facts& facts = flow.record.facts;
+  facts.reporter = facts.labels.reporter = telemetry::Reporter::destination;
+  facts.client = flow.client_address;
+  facts.dialled = facts.endpoint = flow.local;
+  facts.source_pod = pod_name(source);
+  facts.destination_pod = pod_name(destination);
+  facts.labels.source = party_of(source);
+  facts.labels.source.principal = flow.client_identity;
+  facts.labels.destination = party_of(destination);
+  facts.labels.security = telemetry::Security::mtls;
+}
+
+io::Task<Status> corridor(SessionFlow& flow) {
+  Context& context = flow.context;
+  const config::Workload* workload = flow.owner.workload();
+  if (!workload) co_return fail(Source::config, Reason::unknown_pod);
+  const policy::Verdict verdict =
+      policy::judge(*workload, flow.local.port, {flow.client_identity, flow.client_address.ip});
+  count_audits(context, verdict);
+  name_rule(flow.record, verdict);
+  if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
+  flow.register_judged(flow.owner, {flow.client_identity, flow.client_address.ip, flow.local.port, true});
+  auto server = co_await net::connect(
+      context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip, flow.local, context.ports.application));
+  if (!server) co_return std::unexpected(server.error());
+  flow.record.opened(context.sink);
+  flow.session.accept_open();
+  relay::SessionEnd client_end(flow.session);
+  relay::SocketEnd server_end(*server);
+  relay::Ends ends(flow.record.sent_bytes, flow.record.received_bytes);
+  co_await relay::run(flow, client_end, server_end, ends);
+  if (ends.error) {
+    if (!flow.why) flow.why = ends.error;
+  } else {
+    server->set_reset_on_close(false);
+  }
+  co_return Status();
+}
+
+io::Task<void> run(SessionFlow& flow) {
+  const Status status = co_await corridor(flow);
+  if (!status && !flow.why) flow.why = status.error();
+  if (flow.why) flow.session.abandon(flow.why->reason);
+}
+
+}  // namespace
+
+void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session& session, const mesh::OpenInfo& info,
+                   const SocketAddress& local) {
+  auto* flow = new SessionFlow(destination.context, destination);
+  ++destination.context.counters.sessions_opened;
+  flow->session.attach(carrier, session);
+  flow->client_address = info.client;
+  flow->local = local;
+  flow->client_identity = carrier.peer_identity();
+  label(*flow);
+  flow->spawn(run(*flow));
+}
+
+void count_handshake(Context& context, const mesh::Carrier& carrier, const Status& outcome) {
+  telemetry::WorkerCounters& counters = context.counters;
+  if (!outcome) {
+    ++counters.handshakes_failed[static_cast<size_t>(outcome.error().reason)];
+  } else if (carrier.resumed()) {
+    ++counters.handshakes_resumed_server;
+  } else {
+    ++counters.handshakes_full_server;
+  }
+}
+
+}  // namespace weir::flow

@@ -1,0 +1,16 @@
+#pragma once
+// One session of a lane at the destination: judged at every OPEN, connected to the application as the client's own
+// address, then relayed. A flow like any other, with its own record.
+// Thread: one worker. Lifetime: the flow's own; it outlives neither its pod nor, for reading and writing, its carrier.
+#include "nodeproxy/flow/local_pod.h"
+#include "nodeproxy/mesh/carrier.h"
+
+namespace weir::flow {
+
+void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session& session, const mesh::OpenInfo& info,
+                   const SocketAddress& local);
+
+// Counts the outcome of a handshake as server.
+void count_handshake(Context& context, const mesh::Carrier& carrier, const Status& outcome);
+
+}  // namespace weir::flow

@@ -1,0 +1,43 @@
+// weir-proxy: command line and nothing else. Exit codes: 0 drained, 1 could not start, 2 bad arguments.
+#include <CLI/CLI.hpp>
+
+#include "nodeproxy/app.h"
+#include "nodeproxy/base/log.h"
+
+int main(int argc, char** argv) {
+  weir::AppOptions options;
+  std::string level = "info";
+  CLI::App cli("weir-proxy: Weir's node proxy. It carries the TCP traffic of the enrolled pods of one node.");
+  auto* agent = cli.add_option("--agent-socket", options.agent_socket, "Unix socket of weir-agent");
+  auto* file = cli.add_option("--config", options.config_file,
+                              "a mesh.proto Update as .txtpb or .json, instead of an agent (no capture)");
+  agent->excludes(file);
+  cli.add_option("--workers", options.workers, "threads that carry traffic; 0: one per core");
+  cli.add_option("--metrics-listen", options.metrics_listen, "ADDRESS:PORT of /metrics, /healthz, /readyz")
+      ->capture_default_str();
+  cli.add_option("--admin-socket", options.admin_socket, "Unix socket of the local administration (weirctl)");
+  cli.add_option("--access-log", options.access_log, "file, or - for stdout")->capture_default_str();
+  cli.add_option("--drain-seconds", options.drain_seconds, "how long SIGTERM waits for open connections")
+      ->check(CLI::Range(0, 86'400))
+      ->capture_default_str();
+  cli.add_option("--log-level", level, "debug, info, warn or error")->capture_default_str();
+  cli.set_version_flag("--version", WEIR_VERSION);
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = cli.exit(error);
+    return code == 0 ? 0 : 2;
+  }
+  if (!weir::log::init("weir-proxy", level)) {
+    weir::log::error("--log-level: one of debug, info, warn, error");
+    return 2;
+  }
+  if (options.agent_socket.empty() && options.config_file.empty()) {
+    weir::log::error("one of --agent-socket and --config is needed; see --help");
+    return 2;
+  }
+  weir::App app(std::move(options));
+  const weir::Status status = app.run();
+  if (!status) weir::log::error("{}", status.error().describe());
+  return status ? 0 : 1;
+}

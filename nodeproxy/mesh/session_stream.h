@@ -1,0 +1,115 @@
+#pragma once
+// A session as a coroutine reads and writes it: bytes that came wait here (bounded by the session's window) until they
+// are read, and are credited to the peer when the next read says that they have been passed on; a write waits while
+// much is queued before it.
+// Thread: one worker. Lifetime: a flow's; gives the session back when it goes.
+#include <vector>
+#include <optional>
+
+#include "nodeproxy/io/signal.h"
+#include "nodeproxy/mesh/carrier.h"
+
+namespace weir::mesh {
+
+class SessionStream final : private SessionEvents {
+ public:
+  SessionStream() = default;
+  SessionStream(const SessionStream&) = delete;
+  SessionStream& operator=(const SessionStream&) = delete;
+  ~SessionStream() { give_back(); }
+
+  // Acceptor: takes the session in CarrierEvents::on_session.
+  void attach(Carrier& carrier, Session& session);
+  // Dialler: opens one. Errors: Carrier::open's.
+  Status open(Carrier& carrier, const OpenInfo& info);
+
+  void accept_open();
+  bool opened() const { return session_ && session_->opened(); }
+  const std::optional<Error>& failed() const { return failed_; }
+  // Notified when it is opened or has failed; also by whoever wants the waiter to look.
+  io::Signal& opened_signal() { return opened_; }
+
+  class Read;
+  class Write;
+  // Result<Buffer>, empty at FIN. Errors: the reason of the reset.
+  Read read();
+  // Status; waits until little is queued.
+  Write write(io::Buffer buffer);
+  // Queues without waiting: for the first bytes, which fit the first window.
+  void write_now(io::Buffer buffer);
+  void finish();
+  // Ends it early with this reason; nothing when it has ended.
+  void abandon(Reason reason);
+
+ private:
+  friend class Read;
+  friend class Write;
+
+  void on_opened() override { opened_.notify(); }
+  void on_data(std::span<const std::byte> bytes) override;
+  void on_fin() override;
+  void on_reset(Reason reason, bool retryable) override;
+  void on_drained() override { drained_.notify(); }
+  bool readable() const { return !received_.empty() || fin_ || failed_; }
+  bool writable() const { return failed_ || !session_ || session_->queued_bytes() < kSendHighWaterBytes; }
+  void credit();
+  void give_back();
+
+  static constexpr size_t kSendHighWaterBytes = 64 * 1024;
+
+  Carrier* carrier_ = nullptr;
+  Session* session_ = nullptr;
+  io::Signal opened_, changed_, drained_;
+  std::vector<io::Buffer> received_;  // in order; usually none or one
+  size_t uncredited_bytes_ = 0;
+  std::optional<Error> failed_;
+  bool fin_ = false;
+};
+
+class SessionStream::Read {
+ public:
+  explicit Read(SessionStream& stream) : stream_(stream), wait_(stream.changed_.wait()) {}
+  bool await_ready() {
+    stream_.credit();
+    if (!stream_.readable()) stream_.changed_.clear();
+    return stream_.readable();
+  }
+  template <typename Promise>
+  bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    waited_ = true;
+    return wait_.await_suspend(waiting);
+  }
+  Result<io::Buffer> await_resume();
+
+ private:
+  SessionStream& stream_;
+  io::Signal::Wait wait_;
+  bool waited_ = false;
+};
+
+class SessionStream::Write {
+ public:
+  Write(SessionStream& stream, io::Buffer buffer) : stream_(stream), wait_(stream.drained_.wait()) {
+    stream.write_now(std::move(buffer));
+  }
+  bool await_ready() {
+    if (!stream_.writable()) stream_.drained_.clear();
+    return stream_.writable();
+  }
+  template <typename Promise>
+  bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    waited_ = true;
+    return wait_.await_suspend(waiting);
+  }
+  Status await_resume();
+
+ private:
+  SessionStream& stream_;
+  io::Signal::Wait wait_;
+  bool waited_ = false;
+};
+
+inline SessionStream::Read SessionStream::read() { return Read(*this); }
+inline SessionStream::Write SessionStream::write(io::Buffer buffer) { return Write(*this, std::move(buffer)); }
+
+}  // namespace weir::mesh

@@ -1,0 +1,76 @@
+#pragma once
+// Moving bytes between two streams, both ways at once, until both have ended: half-close kept (a FIN passes on, the
+// other direction lives), RST kept distinct from FIN (an error on one side resets the other), and backpressure by
+// construction: each direction holds one buffer and reads the next only when that one has been taken.
+// A stream is anything with read() → Result<Buffer> (empty: FIN), write(Buffer) → Status, finish();
+// a template instead of a virtual interface, since this is the innermost loop.
+// Thread: one worker. Errors: in Ends, with the side that ended first.
+#include <cstdint>
+#include <optional>
+
+#include "nodeproxy/base/limits.h"
+#include "nodeproxy/io/scope.h"
+
+namespace weir::relay {
+
+// How the relay ended: the first error, if any, and on which side it came up.
+struct Ends {
+  Ends(uint64_t& to_server, uint64_t& to_client) : to_server_bytes(to_server), to_client_bytes(to_client) {}
+
+  uint64_t& to_server_bytes;   // the flow's telemetry record counts on while bytes move
+  uint64_t& to_client_bytes;
+  std::optional<Error> error;  // none: both directions ended with FIN
+  int fins = 0;                // directions that have ended in order
+
+  void fail(Source side, Error why);
+};
+
+// Ends a connection that is half-closed and silent for limits::half_closed_timeout.
+class HalfClosedWatch final : private io::Timer {
+ public:
+  HalfClosedWatch(io::Scope& scope, Ends& ends) : scope_(scope), ends_(ends) {}
+  ~HalfClosedWatch() { scope_.driver().timers().disarm(*this); }
+  void begin();
+
+ private:
+  void fire() override;
+  io::Scope& scope_;
+  Ends& ends_;
+  uint64_t seen_bytes_ = 0;
+};
+
+// One direction. Ends at FIN (passed on) or at the first error of either stream, which ends the scope.
+template <typename From, typename To>
+io::Task<void> pump(io::Scope& scope, From& from, To& to, Source from_side, uint64_t& bytes, Ends& ends,
+                    HalfClosedWatch& watch) {
+  const Source to_side = from_side == Source::downstream ? Source::upstream : Source::downstream;
+  for (;;) {
+    Result<io::Buffer> buffer = co_await from.read();
+    if (!buffer) {
+      ends.fail(from_side, buffer.error());
+      break;
+    }
+    if (buffer->empty()) {
+      to.finish();
+      if (++ends.fins == 1) watch.begin();
+      co_return;
+    }
+    bytes += buffer->size();
+    const Status written = co_await to.write(std::move(*buffer));
+    if (!written) {
+      ends.fail(to_side, written.error());
+      break;
+    }
+  }
+  scope.cancel();  // the other direction ends too
+}
+
+// Both directions; `scope` is the flow's and is cancelled at the first error.
+template <typename Client, typename Server>
+io::Task<void> run(io::Scope& scope, Client& client, Server& server, Ends& ends) {
+  HalfClosedWatch watch(scope, ends);
+  co_await io::both(pump(scope, client, server, Source::downstream, ends.to_server_bytes, ends, watch),
+                    pump(scope, server, client, Source::upstream, ends.to_client_bytes, ends, watch));
+}
+
+}  // namespace weir::relay

@@ -1,0 +1,162 @@
+// The worker's loop and the messages it answers. See worker.h.
+#include "nodeproxy/worker.h"
+
+#include <random>
+
+#include "nodeproxy/base/log.h"
+
+namespace weir {
+namespace {
+
+constexpr auto kSweepEvery = std::chrono::milliseconds(500);
+
+}  // namespace
+
+Worker::Worker(std::unique_ptr<io::Driver> driver, Options options)
+    : driver_(std::move(driver)),
+      options_(std::move(options)),
+      context_(*driver_, options_.log, options_.index, options_.count, std::random_device{}()),
+      lanes_(context_.driver, *this, context_.ports) {
+  context_.lanes = &lanes_;
+}
+
+Worker::~Worker() = default;
+
+void Worker::post(std::function<void(Worker&)> message) {
+  {
+    const std::lock_guard lock(mutex_);
+    messages_.push_back(std::move(message));
+  }
+  has_messages_.store(true, std::memory_order_release);
+  driver_->wake();
+}
+
+void Worker::run() {
+  while (!finished()) {
+    take_messages();
+    take_snapshot();
+    sweep();
+    context_.log.flush();
+    ++context_.counters.turns;
+    driver_->turn(driver_->now() + kSweepEvery);
+  }
+  context_.log.flush();
+  if (options_.publisher) options_.publisher->reader(options_.index).retire();
+}
+
+void Worker::on_handshake(const Status& outcome, bool resumed) {
+  telemetry::WorkerCounters& counters = context_.counters;
+  if (!outcome) {
+    ++counters.handshakes_failed[static_cast<size_t>(outcome.error().reason)];
+  } else {
+    ++(resumed ? counters.handshakes_resumed_client : counters.handshakes_full_client);
+  }
+}
+
+void Worker::take_messages() {
+  if (!has_messages_.exchange(false, std::memory_order_acquire)) return;
+  std::vector<std::function<void(Worker&)>> messages;
+  {
+    const std::lock_guard lock(mutex_);
+    messages.swap(messages_);
+  }
+  for (const auto& message : messages) message(*this);
+}
+
+void Worker::take_snapshot() {
+  if (!options_.publisher) return;
+  config::Publisher::Reader& reader = options_.publisher->reader(options_.index);
+  const config::Snapshot* next = reader.next();
+  if (!next) return;
+  const config::Snapshot* before = std::exchange(context_.snapshot, next);
+  lanes_.configure(next->mesh.sessions_per_lane);
+  for (const auto& [uid, pod] : context_.pods) pod->judge_again(before, *next);
+  reader.take_next();
+}
+
+void Worker::sweep() {
+  for (const std::string& uid : released_) {
+    context_.pods.erase(uid);
+    options_.pod_released(uid);
+  }
+  released_.clear();
+  if (driver_->now() - swept_ < kSweepEvery) return;
+  swept_ = driver_->now();
+  lanes_.sweep();
+  for (const auto& [uid, pod] : context_.pods) {
+    for (flow::FlowLink* link = pod->flows; link; link = link->next) link->flow->publish_bytes();
+    pod->maybe_release();
+  }
+}
+
+void Worker::add_pod(std::shared_ptr<const flow::PodDescriptors> descriptors) {
+  const std::string uid = descriptors->uid;
+  if (!context_.pods.contains(uid)) {
+    auto pod = std::make_unique<flow::LocalPod>(context_, std::move(descriptors), options_.index, options_.count,
+                                                [this](const std::string& gone) { released_.push_back(gone); });
+    if (!context_.draining) pod->start();
+    context_.pods.emplace(uid, std::move(pod));
+  }
+  options_.pod_accepting(uid);
+}
+
+void Worker::remove_pod(const std::string& uid, bool removed) {
+  flow::LocalPod* pod = context_.pod(uid);
+  if (!pod) {
+    options_.pod_released(uid);
+  } else if (removed) {
+    pod->remove(Reason::pod_removed);
+  } else {
+    pod->retire();
+  }
+}
+
+void Worker::set_certificate(const std::string& identity, std::shared_ptr<const tls::Context> context) {
+  context_.certificates.insert_or_assign(identity, std::move(context));
+}
+
+void Worker::drain(io::Clock::duration limit) {
+  if (context_.draining) return;
+  context_.draining = true;
+  drain_until_ = driver_->now() + limit;
+  for (const auto& [uid, pod] : context_.pods) pod->drain();
+  lanes_.drain();
+}
+
+void Worker::stop() { stopping_ = true; }
+
+void Worker::end_all_flows(Reason reason) {
+  for (const auto& [uid, pod] : context_.pods) pod->remove(reason);
+}
+
+bool Worker::finished() {
+  if (stopping_) return true;
+  if (!context_.draining) return false;
+  if (context_.live_flows == 0 && lanes_.empty()) return true;
+  if (driver_->now() < drain_until_) return false;
+  // The limit: the rest is reset, and gets a moment to leave in order.
+  log::warn("worker {}: {} flows still open at the drain limit", options_.index, context_.live_flows);
+  end_all_flows(Reason::drain_limit);
+  lanes_.close_all(Reason::drain_limit);
+  const io::TimePoint last = driver_->now() + std::chrono::seconds(1);
+  while ((context_.live_flows > 0 || !lanes_.empty()) && driver_->now() < last) {
+    driver_->turn(driver_->now() + std::chrono::milliseconds(20));
+  }
+  return true;
+}
+
+telemetry::WorkerReport Worker::report() {
+  telemetry::WorkerReport report;
+  for (const auto& [uid, pod] : context_.pods) {
+    for (flow::FlowLink* link = pod->flows; link; link = link->next) link->flow->publish_bytes();
+    report.pods.push_back({uid, pod->flow_count});
+  }
+  report.rows = context_.series.copy();
+  report.counters = context_.counters;
+  report.live_flows = context_.live_flows;
+  report.lanes = lanes_.lanes();
+  report.sessions = lanes_.sessions();
+  return report;
+}
+
+}  // namespace weir

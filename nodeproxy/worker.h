@@ -1,0 +1,71 @@
+#pragma once
+// A worker: one thread, one driver, and a Context of everything that its flows share. Others talk to it by messages
+// that run on its thread between turns; it takes the newest snapshot by itself at the start of a turn.
+// Lifetime: started once; run() returns when it was told to stop or its drain is complete.
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "nodeproxy/config/publish.h"
+#include "nodeproxy/flow/context.h"
+#include "nodeproxy/flow/local_pod.h"
+#include "nodeproxy/telemetry/report.h"
+#include "nodeproxy/upstream/lane_pool.h"
+
+namespace weir {
+
+class Worker final : private upstream::LanePoolEvents {
+ public:
+  struct Options {
+    uint32_t index = 0, count = 1;
+    telemetry::LogWriter* log = nullptr;
+    config::Publisher* publisher = nullptr;
+    std::function<void(const std::string& uid)> pod_accepting, pod_released;  // called on the worker's thread
+  };
+
+  Worker(std::unique_ptr<io::Driver> driver, Options options);
+  ~Worker();
+
+  void run();
+  // From any thread: runs on the worker's, in order.
+  void post(std::function<void(Worker&)> message);
+  void wake() { driver_->wake(); }
+
+  // On the worker's thread, by message.
+  void add_pod(std::shared_ptr<const flow::PodDescriptors> pod);
+  void remove_pod(const std::string& uid, bool removed);
+  void set_certificate(const std::string& identity, std::shared_ptr<const tls::Context> context);
+  // No new connections; run() returns when the last flow has ended, or at the limit, when the rest is reset.
+  void drain(io::Clock::duration limit);
+  void stop();
+  telemetry::WorkerReport report();
+  flow::Context& context() { return context_; }
+
+ private:
+  void on_handshake(const Status& outcome, bool resumed) override;
+  void on_lane_opened() override { ++context_.counters.lanes_opened; }
+  void on_lane_closed() override { ++context_.counters.lanes_closed; }
+  void on_session_opened() override { ++context_.counters.sessions_opened; }
+  void take_messages();
+  void take_snapshot();
+  void sweep();  // between turns: released pods, idle lanes, bytes of long connections
+  bool finished();
+  void end_all_flows(Reason reason);
+
+  std::unique_ptr<io::Driver> driver_;
+  Options options_;
+  flow::Context context_;
+  upstream::LanePool lanes_;
+  std::mutex mutex_;
+  std::vector<std::function<void(Worker&)>> messages_;
+  std::atomic<bool> has_messages_ = false;
+  std::vector<std::string> released_;
+  io::TimePoint drain_until_ = io::kNever;
+  io::TimePoint swept_ = {};
+  bool stopping_ = false;
+};
+
+}  // namespace weir
