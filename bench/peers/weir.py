@@ -53,14 +53,14 @@ class Weir(Peer):
             return
         self.label("enabled")
         self.enrolled = True
-        self.wait("announced and captured", lambda: self.announced() == 2 and self.captured() == 2)
+        self.wait("captured, with both nodes knowing it", self.everybody_knows)
         self.wait("mTLS through both proxies", self.crossed_both_proxies)
 
     def pause(self):
         if self.enrolled:
             self.label("disabled")
             self.enrolled = False
-            self.wait("uncaptured", lambda: self.announced() == 0 and self.captured() == 0)
+            self.wait("uncaptured", lambda: not self.ground.lab.announced() and self.captured() == 0)
 
     def stop(self):
         for side in self.nodes:
@@ -73,8 +73,9 @@ class Weir(Peer):
             pod["metadata"]["labels"]["weir.dev/mesh"] = value
             self.ground.lab.apply(pod)
 
-    def announced(self):
-        return len(os.listdir(self.ground.lab.directory / "shared/captured"))
+    def everybody_knows(self):
+        announced = self.ground.lab.announced()
+        return len(announced) == self.captured() == 2 and all(self.weir(side).peers() >= announced for side in self.nodes)
 
     def captured(self):
         """How many of the two pods have Weir's routing rule, the last thing an unenrolment removes."""
