@@ -57,6 +57,7 @@ class NodeWeir:
 
     def agent_command(self):
         options = self.lab.options
+        self.cgroup("kubepods").create()  # as on a real node, where the kubelet has made it before any agent
         return [self.program("weir-agent"), "run", *self.common_flags(),
                 "--ca-dir", self.lab.directory / "ca", "--cert-ttl", options["cert_ttl"],
                 "--proxy-socket", self.directory / "agent.sock", "--admin-socket", self.admin_socket("agent"),
