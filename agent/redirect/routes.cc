@@ -183,7 +183,8 @@ Result<bool> loops(const Ip& destination) {
   rtmsg header{};
   header.rtm_family = destination.is_v4() ? AF_INET : AF_INET6;
   header.rtm_dst_len = destination.is_v4() ? 32 : 128;
-  header.rtm_flags = RTM_F_LOOKUP_TABLE;
+  if (destination.is_v4())
+    header.rtm_flags = RTM_F_LOOKUP_TABLE;  // IPv6 always says the table, and refuses flags
   NetlinkMessage message(RTM_GETROUTE, 0, header);
   std::string address = destination.to_wire();
   message.add(RTA_DST, address.data(), address.size());
