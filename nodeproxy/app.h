@@ -62,7 +62,8 @@ class App final : public config::AgentEvents {
 
   // Admin thread.
   admin::ProcessView view();
-  std::vector<telemetry::WorkerReport> collect();
+  template <typename Answer>
+  std::vector<Answer> ask(Answer (*question)(Worker&));
   std::string not_ready_because(const admin::ProcessView& view);
   HttpResponse config_dump();
 

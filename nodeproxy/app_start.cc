@@ -12,6 +12,7 @@ namespace weir {
 namespace {
 
 constexpr auto kCollectPatience = std::chrono::seconds(2);
+constexpr size_t kFlowsShown = 10'000;  // per worker
 
 sigset_t handled_signals() {
   sigset_t set;
@@ -21,6 +22,23 @@ sigset_t handled_signals() {
 }
 
 }  // namespace
+
+// Each worker answers on its own thread; one that does not in time is left out.
+template <typename Answer>
+std::vector<Answer> App::ask(Answer (*question)(Worker&)) {
+  std::vector<std::future<Answer>> answers;
+  for (const auto& worker : workers_) {
+    auto answer = std::make_shared<std::promise<Answer>>();
+    answers.push_back(answer->get_future());
+    worker->post([answer, question](Worker& from) { answer->set_value(question(from)); });
+  }
+  std::vector<Answer> given;
+  const auto last = std::chrono::steady_clock::now() + kCollectPatience;
+  for (auto& answer : answers) {
+    if (answer.wait_until(last) == std::future_status::ready) given.push_back(answer.get());
+  }
+  return given;
+}
 
 Status App::run() {
   const sigset_t signals = handled_signals();
@@ -38,7 +56,8 @@ Status App::run() {
 }
 
 Status App::start_workers() {
-  const uint32_t count = options_.workers ? options_.workers : std::max(1U, std::thread::hardware_concurrency());
+  const uint32_t count =
+      options_.workers ? options_.workers : std::max(1U, std::thread::hardware_concurrency());
   publisher_ = std::make_unique<config::Publisher>(count);
   for (uint32_t index = 0; index < count; ++index) {
     std::promise<Status> started;
@@ -93,15 +112,26 @@ Status App::start_config() {
 
 Status App::start_admin() {
   using Access = LocalHttp::Access;
-  const auto text = [](std::string body) { return HttpResponse{200, "text/plain; version=0.0.4", std::move(body)}; };
+  const auto text = [](std::string body) {
+    return HttpResponse{200, "text/plain; version=0.0.4", std::move(body)};
+  };
   http_.on("GET", "/healthz", Access::anywhere, [text](const HttpRequest&) { return text("ok\n"); });
-  http_.on("GET", "/metrics", Access::anywhere, [this, text](const HttpRequest&) { return text(admin::metrics_text(view())); });
+  http_.on("GET", "/metrics", Access::anywhere,
+           [this, text](const HttpRequest&) { return text(admin::metrics_text(view())); });
   http_.on("GET", "/readyz", Access::anywhere, [this](const HttpRequest&) {
     const std::string reason = view().not_ready_because;
     return HttpResponse{reason.empty() ? 200 : 503, "text/plain", reason.empty() ? "ready\n" : reason + "\n"};
   });
   http_.on("GET", "/status", Access::local, [this](const HttpRequest&) {
     return HttpResponse{200, "application/json", admin::status_json(view())};
+  });
+  http_.on("GET", "/flows", Access::local, [this](const HttpRequest&) {
+    std::vector<telemetry::FlowView> all;
+    for (auto& flows :
+         ask<std::vector<telemetry::FlowView>>([](Worker& from) { return from.flows(kFlowsShown); })) {
+      all.insert(all.end(), flows.begin(), flows.end());
+    }
+    return HttpResponse{200, "application/json", admin::flows_json(all)};
   });
   http_.on("GET", "/config", Access::local, [this](const HttpRequest&) { return config_dump(); });
   http_.on("POST", "/log", Access::local, [](const HttpRequest& request) {
@@ -148,25 +178,9 @@ void App::drain() {
   log::info("drained");
 }
 
-// Each worker copies its counters on its own thread; one that does not answer in time is left out.
-std::vector<telemetry::WorkerReport> App::collect() {
-  std::vector<std::future<telemetry::WorkerReport>> answers;
-  for (const auto& worker : workers_) {
-    auto answer = std::make_shared<std::promise<telemetry::WorkerReport>>();
-    answers.push_back(answer->get_future());
-    worker->post([answer](Worker& from) { answer->set_value(from.report()); });
-  }
-  std::vector<telemetry::WorkerReport> reports;
-  const auto last = std::chrono::steady_clock::now() + kCollectPatience;
-  for (auto& answer : answers) {
-    if (answer.wait_until(last) == std::future_status::ready) reports.push_back(answer.get());
-  }
-  return reports;
-}
-
 admin::ProcessView App::view() {
   admin::ProcessView view;
-  view.workers = collect();
+  view.workers = ask<telemetry::WorkerReport>([](Worker& from) { return from.report(); });
   if (link_) view.agent = link_->status();
   view.log_lines_dropped = log_writer_->dropped_lines();
   view.driver = driver_name_;

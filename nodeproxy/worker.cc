@@ -92,8 +92,9 @@ void Worker::sweep() {
 void Worker::add_pod(std::shared_ptr<const flow::PodDescriptors> descriptors) {
   const std::string uid = descriptors->uid;
   if (!context_.pods.contains(uid)) {
-    auto pod = std::make_unique<flow::LocalPod>(context_, std::move(descriptors), options_.index, options_.count,
-                                                [this](const std::string& gone) { released_.push_back(gone); });
+    auto pod =
+        std::make_unique<flow::LocalPod>(context_, std::move(descriptors), options_.index, options_.count,
+                                         [this](const std::string& gone) { released_.push_back(gone); });
     if (!context_.draining) pod->start();
     context_.pods.emplace(uid, std::move(pod));
   }
@@ -157,6 +158,19 @@ telemetry::WorkerReport Worker::report() {
   report.lanes = lanes_.lanes();
   report.sessions = lanes_.sessions();
   return report;
+}
+
+std::vector<telemetry::FlowView> Worker::flows(size_t most) {
+  std::vector<telemetry::FlowView> views;
+  for (const auto& [uid, pod] : context_.pods) {
+    for (flow::FlowLink* link = pod->flows; link && views.size() < most; link = link->next) {
+      const telemetry::Record& record = link->flow->record;
+      if (record.ended()) continue;  // a carrier: its sessions are flows of their own
+      views.push_back({uid, record.facts, record.is_open(), record.sent_bytes, record.received_bytes,
+                       driver_->now() - record.begun()});
+    }
+  }
+  return views;
 }
 
 }  // namespace weir

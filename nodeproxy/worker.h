@@ -42,6 +42,8 @@ class Worker final : private upstream::LanePoolEvents {
   void drain(io::Clock::duration limit);
   void stop();
   telemetry::WorkerReport report();
+  // Live flows, `most` at the most: for people, not for scrapes.
+  std::vector<telemetry::FlowView> flows(size_t most);
   flow::Context& context() { return context_; }
 
  private:

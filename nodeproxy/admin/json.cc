@@ -37,7 +37,8 @@ json workload_json(const config::Workload& workload) {
            {"host_network", workload.host_network},
            {"mode", name_of(workload.mode)}};
   for (const Ip& address : workload.addresses) out["addresses"].push_back(address.to_string());
-  for (const auto& [port, mode] : workload.port_modes) out["port_modes"][std::to_string(port)] = name_of(mode);
+  for (const auto& [port, mode] : workload.port_modes)
+    out["port_modes"][std::to_string(port)] = name_of(mode);
   for (const auto& binding : workload.policies) {
     out["policies"].push_back({{"name", binding.policy->name}, {"ports", binding.ports}});
   }
@@ -103,6 +104,28 @@ std::string status_json(const ProcessView& view) {
   return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
+std::string flows_json(const std::vector<telemetry::FlowView>& flows) {
+  json out = json::array();
+  for (const telemetry::FlowView& flow : flows) {
+    const telemetry::Labels& labels = flow.facts.labels;
+    out.push_back({{"pod", flow.pod},
+                   {"direction", flow.facts.reporter == telemetry::Reporter::source ? "outbound" : "inbound"},
+                   {"client", flow.facts.client.to_string()},
+                   {"dialled", flow.facts.dialled.to_string()},
+                   {"endpoint", flow.facts.endpoint.to_string()},
+                   {"source", labels.source.ns + "/" + labels.source.workload},
+                   {"source_principal", labels.source.principal},
+                   {"destination", labels.destination.ns + "/" + labels.destination.workload},
+                   {"service", labels.service},
+                   {"security", telemetry::label(labels.security)},
+                   {"open", flow.open},
+                   {"bytes_sent", flow.sent_bytes},
+                   {"bytes_received", flow.received_bytes},
+                   {"age_seconds", std::chrono::duration<double>(flow.age).count()}});
+  }
+  return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
 std::string config_json(const config::Snapshot& snapshot) {
   json out{{"version", snapshot.version},
            {"trust_domain", snapshot.mesh.trust_domain},
@@ -112,12 +135,15 @@ std::string config_json(const config::Snapshot& snapshot) {
            {"services", json::array()}};
   for (const Prefix& range : snapshot.mesh.cluster_ranges) out["cluster_ranges"].push_back(range.to_string());
   for (const auto& [domain, trust] : snapshot.trusts) {
-    out["trusts"].push_back({{"domain", domain}, {"version", trust->version}, {"roots", trust->roots.size()}});
+    out["trusts"].push_back(
+        {{"domain", domain}, {"version", trust->version}, {"roots", trust->roots.size()}});
   }
-  snapshot.workloads_by_uid.for_each(
-      [&](const std::string&, const config::Workload& workload) { out["workloads"].push_back(workload_json(workload)); });
-  snapshot.services_by_name.for_each(
-      [&](const std::string&, const config::Service& service) { out["services"].push_back(service_json(service)); });
+  snapshot.workloads_by_uid.for_each([&](const std::string&, const config::Workload& workload) {
+    out["workloads"].push_back(workload_json(workload));
+  });
+  snapshot.services_by_name.for_each([&](const std::string&, const config::Service& service) {
+    out["services"].push_back(service_json(service));
+  });
   return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 

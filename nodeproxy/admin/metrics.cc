@@ -87,14 +87,14 @@ void add_duration(Families& families, const telemetry::Row& row) {
     cumulative += row.durations[i];
     ClientMetric::Bucket bucket;
     bucket.cumulative_count = cumulative;
-    bucket.upper_bound =
-        i < telemetry::kDurationBounds.size() ? telemetry::kDurationBounds[i] : std::numeric_limits<double>::infinity();
+    bucket.upper_bound = i < telemetry::kDurationBounds.size() ? telemetry::kDurationBounds[i]
+                                                               : std::numeric_limits<double>::infinity();
     metric.histogram.bucket.push_back(bucket);
   }
   metric.histogram.sample_count = cumulative;
   metric.histogram.sample_sum = row.duration_sum_seconds;
-  families.add("weir_tcp_connection_duration_seconds", MetricType::Histogram, "How long closed connections lived.",
-               std::move(metric));
+  families.add("weir_tcp_connection_duration_seconds", MetricType::Histogram,
+               "How long closed connections lived.", std::move(metric));
 }
 
 void add_connections(Families& families, const std::vector<telemetry::WorkerReport>& workers) {
@@ -104,8 +104,8 @@ void add_connections(Families& families, const std::vector<telemetry::WorkerRepo
   }
   for (const auto& [key, row] : rows) {
     const auto labels = labels_of(row.labels);
-    families.counter("weir_tcp_connections_opened_total", "Connections that reached their other side.", labels,
-                     static_cast<double>(row.opened));
+    families.counter("weir_tcp_connections_opened_total", "Connections that reached their other side.",
+                     labels, static_cast<double>(row.opened));
     families.counter("weir_tcp_connections_closed_total", "Opened connections that have ended.", labels,
                      static_cast<double>(row.closed));
     families.counter("weir_tcp_sent_bytes_total", "Bytes from client to server.", labels,
@@ -117,8 +117,9 @@ void add_connections(Families& families, const std::vector<telemetry::WorkerRepo
       if (row.failed[i] == 0) continue;
       auto with_reason = labels;
       with_reason.push_back({"reason", std::string(label(static_cast<Reason>(i)))});
-      families.counter("weir_tcp_connections_failed_total", "Connections that did not reach their other side.",
-                       with_reason, static_cast<double>(row.failed[i]));
+      families.counter("weir_tcp_connections_failed_total",
+                       "Connections that did not reach their other side.", with_reason,
+                       static_cast<double>(row.failed[i]));
     }
   }
 }
@@ -132,7 +133,8 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
     sum.handshakes_full_server += one.handshakes_full_server;
     sum.handshakes_resumed_client += one.handshakes_resumed_client;
     sum.handshakes_resumed_server += one.handshakes_resumed_server;
-    for (size_t i = 0; i < sum.handshakes_failed.size(); ++i) sum.handshakes_failed[i] += one.handshakes_failed[i];
+    for (size_t i = 0; i < sum.handshakes_failed.size(); ++i)
+      sum.handshakes_failed[i] += one.handshakes_failed[i];
     sum.lanes_opened += one.lanes_opened;
     sum.lanes_closed += one.lanes_closed;
     sum.sessions_opened += one.sessions_opened;
@@ -143,8 +145,8 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
     sessions += worker.sessions;
   }
   const auto handshake = [&](const char* role, const char* kind, uint64_t count) {
-    families.counter("weir_tls_handshakes_total", "mTLS handshakes completed.", {{"role", role}, {"kind", kind}},
-                     static_cast<double>(count));
+    families.counter("weir_tls_handshakes_total", "mTLS handshakes completed.",
+                     {{"role", role}, {"kind", kind}}, static_cast<double>(count));
   };
   handshake("client", "full", sum.handshakes_full_client);
   handshake("client", "resumed", sum.handshakes_resumed_client);
@@ -156,11 +158,14 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
                      {{"reason", std::string(label(static_cast<Reason>(i)))}},
                      static_cast<double>(sum.handshakes_failed[i]));
   }
-  families.counter("weir_lanes_opened_total", "Lanes opened, both roles.", {}, static_cast<double>(sum.lanes_opened));
-  families.counter("weir_lanes_closed_total", "Lanes closed, both roles.", {}, static_cast<double>(sum.lanes_closed));
+  families.counter("weir_lanes_opened_total", "Lanes opened, both roles.", {},
+                   static_cast<double>(sum.lanes_opened));
+  families.counter("weir_lanes_closed_total", "Lanes closed, both roles.", {},
+                   static_cast<double>(sum.lanes_closed));
   families.counter("weir_sessions_opened_total", "Sessions opened on lanes, both roles.", {},
                    static_cast<double>(sum.sessions_opened));
-  families.counter("weir_policy_audits_total", "Audit policies that matched.", {}, static_cast<double>(sum.audits));
+  families.counter("weir_policy_audits_total", "Audit policies that matched.", {},
+                   static_cast<double>(sum.audits));
   families.counter("weir_worker_turns_total", "Turns of the workers' loops: wake-ups.", {},
                    static_cast<double>(sum.turns));
   families.gauge("weir_lanes", "Lanes dialled and open.", {}, static_cast<double>(lanes));
@@ -175,19 +180,21 @@ std::string metrics_text(const ProcessView& view) {
   add_connections(families, view.workers);
   add_handshakes(families, view.workers);
   for (const CertificateView& certificate : view.certificates) {
-    families.gauge("weir_certificate_not_after_seconds", "Unix time at which the certificate in use ends; 0: none.",
-                   {{"identity", certificate.identity}}, static_cast<double>(certificate.not_after_unix_seconds));
+    families.gauge(
+        "weir_certificate_not_after_seconds", "Unix time at which the certificate in use ends; 0: none.",
+        {{"identity", certificate.identity}}, static_cast<double>(certificate.not_after_unix_seconds));
   }
   families.gauge("weir_config_version", "Version of the snapshot in use.", {},
                  static_cast<double>(view.snapshot_version));
-  families.gauge("weir_agent_connected", "Whether the agent's socket is connected.", {}, view.agent.connected ? 1 : 0);
+  families.gauge("weir_agent_connected", "Whether the agent's socket is connected.", {},
+                 view.agent.connected ? 1 : 0);
   families.counter("weir_config_updates_refused_total", "Updates refused whole.", {},
                    static_cast<double>(view.agent.updates_refused));
-  families.counter("weir_access_log_lines_dropped_total", "Access-log lines lost to a full disk or queue.", {},
-                   static_cast<double>(view.log_lines_dropped));
+  families.counter("weir_access_log_lines_dropped_total", "Access-log lines lost to a full disk or queue.",
+                   {}, static_cast<double>(view.log_lines_dropped));
   for (const auto& pod : view.pods) {
-    families.gauge("weir_pod_accepting", "Whether every worker accepts on the pod's listeners.", {{"pod", pod.uid}},
-                   pod.accepting ? 1 : 0);
+    families.gauge("weir_pod_accepting", "Whether every worker accepts on the pod's listeners.",
+                   {{"pod", pod.uid}}, pod.accepting ? 1 : 0);
   }
   families.gauge("weir_ready", "1 when configuration, certificates and capture are in place.", {},
                  view.not_ready_because.empty() ? 1 : 0);

@@ -36,6 +36,7 @@ struct ProcessView {
 // Prometheus text format 0.0.4 (through prometheus-cpp's serializer).
 std::string metrics_text(const ProcessView& view);
 std::string status_json(const ProcessView& view);
+std::string flows_json(const std::vector<telemetry::FlowView>& flows);
 std::string config_json(const config::Snapshot& snapshot);
 
 }  // namespace weir::admin

@@ -28,8 +28,8 @@ class Ip {
   bool is_loopback() const;     // 127/8 or ::1
   bool is_link_local() const;   // 169.254/16 or fe80::/10
   const std::array<uint8_t, 16>& bytes() const { return bytes_; }
-  std::string to_string() const;         // "10.0.0.1", "fd00::1"
-  std::string to_wire() const;           // 4 or 16 bytes, as mesh.proto carries it
+  std::string to_string() const;  // "10.0.0.1", "fd00::1"
+  std::string to_wire() const;    // 4 or 16 bytes, as mesh.proto carries it
 
   auto operator<=>(const Ip&) const = default;
 
@@ -54,7 +54,8 @@ struct Prefix {
   Ip ip;
   uint8_t bits = 128;  // on the 128-bit form: 10.0.0.0/8 has 104
 
-  static std::optional<Prefix> parse(std::string_view text);  // "10.0.0.0/8", "fd00::/8", a bare address is /32 or /128
+  static std::optional<Prefix> parse(
+      std::string_view text);  // "10.0.0.0/8", "fd00::/8", a bare address is /32 or /128
   bool contains(const Ip& address) const;
   std::string to_string() const;
 };

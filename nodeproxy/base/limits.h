@@ -19,44 +19,46 @@ inline constexpr uint16_t kernel_port_first = 32768;  // net.ipv4.ip_local_port_
 inline constexpr uint16_t kernel_port_last = 60999;
 
 // Time-outs.
-inline constexpr auto connect_timeout = 5s;          // SYN to SYN-ACK, lanes and outside
-inline constexpr auto app_connect_retry = 250ms;     // no SYN-ACK from an application's own kernel: another port
-inline constexpr auto handshake_timeout = 10s;       // TLS, both sides
-inline constexpr auto detect_timeout = 100ms;        // unknown plaintext client to an unknown port
-inline constexpr auto first_flight_timeout = 10s;    // a mesh peer's ClientHello, begun but not ended
-inline constexpr auto open_timeout = 10s;            // OPEN to OPENED or RST
-inline constexpr auto half_closed_timeout = 1h;      // half-closed and silent
-inline constexpr auto unknown_destination_hold = 1s; // wait for news of an address before refusing
-inline constexpr auto certificate_wait = 10s;        // a pod's connections wait for its certificate
-inline constexpr auto lane_idle = 60s;               // a lane without sessions
-inline constexpr auto lane_ping = 15s;               // silence on a lane with sessions before PING
-inline constexpr int tcp_user_timeout_ms = 20'000;   // dead peers (TCP_USER_TIMEOUT)
-inline constexpr auto accept_pause = 100ms;         // after EMFILE or ENOMEM
+inline constexpr auto connect_timeout = 5s;       // SYN to SYN-ACK, lanes and outside
+inline constexpr auto app_connect_retry = 250ms;  // no SYN-ACK from an application's own kernel: another port
+inline constexpr auto handshake_timeout = 10s;    // TLS, both sides
+inline constexpr auto detect_timeout = 100ms;     // unknown plaintext client to an unknown port
+inline constexpr auto first_flight_timeout = 10s;     // a mesh peer's ClientHello, begun but not ended
+inline constexpr auto open_timeout = 10s;             // OPEN to OPENED or RST
+inline constexpr auto half_closed_timeout = 1h;       // half-closed and silent
+inline constexpr auto unknown_destination_hold = 1s;  // wait for news of an address before refusing
+inline constexpr auto certificate_wait = 10s;         // a pod's connections wait for its certificate
+inline constexpr auto lane_idle = 60s;                // a lane without sessions
+inline constexpr auto lane_ping = 15s;                // silence on a lane with sessions before PING
+inline constexpr int tcp_user_timeout_ms = 20'000;    // dead peers (TCP_USER_TIMEOUT)
+inline constexpr auto accept_pause = 100ms;           // after EMFILE or ENOMEM
 inline constexpr auto drain_default = 30s;
-inline constexpr auto pod_removed_close = 5s;        // a removed pod's sockets are closed by then
+inline constexpr auto pod_removed_close = 5s;  // a removed pod's sockets are closed by then
 
 // Memory.
 inline constexpr size_t receive_buffer_small_bytes = 4 * 1024;
 inline constexpr size_t receive_buffer_large_bytes = 64 * 1024;
-inline constexpr size_t early_data_bytes = 16 * 1024;        // kept until OPENED, so another endpoint can be tried
+inline constexpr size_t early_data_bytes = 16 * 1024;  // kept until OPENED, so another endpoint can be tried
 inline constexpr size_t session_window_initial_bytes = 64 * 1024;
 inline constexpr size_t session_window_max_bytes = 1024 * 1024;
-inline constexpr size_t pod_buffered_max_bytes = 64 * 1024 * 1024;  // windows granted per destination pod and worker
+inline constexpr size_t pod_buffered_max_bytes =
+    64 * 1024 * 1024;  // windows granted per destination pod and worker
 inline constexpr size_t lane_control_queue_bytes = 64 * 1024;
-inline constexpr size_t frame_payload_max_bytes = 16 * 1024 - 64;   // a frame fits a TLS record
-inline constexpr size_t lane_output_bytes = 64 * 1024;        // one flush of a lane
+inline constexpr size_t frame_payload_max_bytes = 16 * 1024 - 64;  // a frame fits a TLS record
+inline constexpr size_t lane_output_bytes = 64 * 1024;             // one flush of a lane
 inline constexpr int lane_notsent_lowat_bytes = 128 * 1024;
 inline constexpr size_t client_hello_max_bytes = 64 * 1024;
 inline constexpr size_t config_message_max_bytes = 64 * 1024 * 1024;
 
 // Counts.
 inline constexpr uint32_t sessions_per_lane = 100;
-inline constexpr uint32_t lanes_per_destination = 8;   // per source pod, destination and worker
+inline constexpr uint32_t lanes_per_destination = 8;     // per source pod, destination and worker
 inline constexpr uint32_t connections_per_pod = 20'000;  // per worker
 inline constexpr int connect_tries = 3;
 inline constexpr int listen_backlog = 4096;
 
-static_assert(app_port_last < kernel_port_first, "application-facing ports must lie below the kernel's range");
+static_assert(app_port_last < kernel_port_first,
+              "application-facing ports must lie below the kernel's range");
 static_assert(lane_port_first > kernel_port_last, "lane ports must lie above the kernel's range");
 static_assert(frame_payload_max_bytes + 8 <= 16384, "a frame with its header must fit one TLS record");
 static_assert(session_window_initial_bytes >= early_data_bytes, "early data must fit the first window");

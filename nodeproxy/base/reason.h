@@ -9,50 +9,56 @@
 namespace weir {
 
 // X(enumerator, "label", "what happened; what to look at")
-#define WEIR_REASONS(X)                                                                                              \
-  X(none, "none", "ended in order")                                                                                  \
-  X(client_closed, "client_closed", "the client went away before the connection was through")                       \
-  X(client_reset, "client_reset", "the client reset the connection")                                                 \
-  X(server_reset, "server_reset", "the server reset the connection")                                                 \
-  X(peer_lost, "peer_lost", "the connection between the two proxies ended without close_notify; look at the peer node") \
-  X(refused, "refused", "the application refused; is something listening on that port?")                            \
-  X(unreachable, "unreachable", "no route or no answer to ARP/ND; is the endpoint's node up?")                       \
-  X(connect_timeout, "connect_timeout", "no answer to SYN in time; is a NetworkPolicy or firewall in between?")      \
-  X(no_endpoint, "no_endpoint", "the service has no usable endpoint; see `kubectl get endpointslices`")             \
-  X(unknown_port, "unknown_port", "the service has no such port")                                                    \
-  X(unknown_destination, "unknown_destination",                                                                      \
-    "an address inside the cluster's ranges that the mesh does not know; new pod, or unknownDestinations")           \
-  X(unknown_pod, "unknown_pod", "the connection came through a listener of a pod that the snapshot does not have")   \
-  X(denied, "denied", "an AuthorizationPolicy denied it; the rule is named beside")                                  \
-  X(not_allowed, "not_allowed", "Allow policies are in force and none of them matched")                              \
-  X(plaintext_refused, "plaintext_refused", "PeerAuthentication is Strict and the client did not come over mTLS")    \
-  X(policy_changed, "policy_changed", "a live connection was judged again and is no longer allowed")                 \
-  X(certificate_missing, "certificate_missing", "the workload's certificate has not come; look at the agent's log")  \
-  X(certificate_expired, "certificate_expired", "a certificate is past notAfter or not yet valid; clocks, renewal")  \
-  X(certificate_untrusted, "certificate_untrusted", "the peer's chain leads to no root of the trust bundle")         \
-  X(certificate_malformed, "certificate_malformed", "the peer's leaf breaks the SPIFFE X.509-SVID rules")            \
-  X(trust_domain, "trust_domain", "the peer's identity is of another trust domain")                                  \
-  X(identity_mismatch, "identity_mismatch",                                                                          \
-    "the peer is not the workload that was dialled; its address may have been reused")                               \
-  X(client_certificate_required, "client_certificate_required", "a weir peer came without a certificate")            \
-  X(handshake_failed, "handshake_failed", "the TLS handshake failed; the code is beside")                            \
-  X(handshake_timeout, "handshake_timeout", "the TLS handshake did not end in time")                                 \
-  X(tls_error, "tls_error", "a TLS record could not be read; the connection was ended")                              \
-  X(truncated, "truncated", "the stream ended without close_notify")                                                 \
-  X(protocol_error, "protocol_error", "the peer broke a rule of the mesh protocol")                                  \
-  X(detect_timeout, "detect_timeout", "the first bytes did not come in time")                                        \
-  X(overloaded, "overloaded", "a limit of connections, sessions or buffered bytes was reached")                      \
-  X(draining, "draining", "the proxy is draining; the connection was sent elsewhere or ended")                       \
-  X(drain_limit, "drain_limit", "still open at the drain limit")                                                     \
-  X(half_closed_timeout, "half_closed_timeout", "half-closed and silent for too long")                               \
-  X(loop, "loop", "the listener itself was dialled")                                                                 \
-  X(pod_removed, "pod_removed", "the pod is gone")                                                                   \
-  X(ports_exhausted, "ports_exhausted", "no free source port towards that destination")                              \
-  X(cancelled, "cancelled", "ended from inside: the task was cancelled")                                             \
-  X(out_of_descriptors, "out_of_descriptors", "EMFILE or ENFILE; raise the limit of open files")                     \
-  X(out_of_memory, "out_of_memory", "ENOMEM or ENOBUFS")                                                             \
-  X(bad_config, "bad_config", "the configuration was refused whole; the object is named beside")                     \
-  X(io, "io", "the kernel refused an operation; the errno is beside")                                                \
+#define WEIR_REASONS(X)                                                                                      \
+  X(none, "none", "ended in order")                                                                          \
+  X(client_closed, "client_closed", "the client went away before the connection was through")                \
+  X(client_reset, "client_reset", "the client reset the connection")                                         \
+  X(server_reset, "server_reset", "the server reset the connection")                                         \
+  X(peer_lost, "peer_lost",                                                                                  \
+    "the connection between the two proxies ended without close_notify; look at the peer node")              \
+  X(refused, "refused", "the application refused; is something listening on that port?")                     \
+  X(unreachable, "unreachable", "no route or no answer to ARP/ND; is the endpoint's node up?")               \
+  X(connect_timeout, "connect_timeout",                                                                      \
+    "no answer to SYN in time; is a NetworkPolicy or firewall in between?")                                  \
+  X(no_endpoint, "no_endpoint", "the service has no usable endpoint; see `kubectl get endpointslices`")      \
+  X(unknown_port, "unknown_port", "the service has no such port")                                            \
+  X(unknown_destination, "unknown_destination",                                                              \
+    "an address inside the cluster's ranges that the mesh does not know; new pod, or unknownDestinations")   \
+  X(unknown_pod, "unknown_pod",                                                                              \
+    "the connection came through a listener of a pod that the snapshot does not have")                       \
+  X(denied, "denied", "an AuthorizationPolicy denied it; the rule is named beside")                          \
+  X(not_allowed, "not_allowed", "Allow policies are in force and none of them matched")                      \
+  X(plaintext_refused, "plaintext_refused",                                                                  \
+    "PeerAuthentication is Strict and the client did not come over mTLS")                                    \
+  X(policy_changed, "policy_changed", "a live connection was judged again and is no longer allowed")         \
+  X(certificate_missing, "certificate_missing",                                                              \
+    "the workload's certificate has not come; look at the agent's log")                                      \
+  X(certificate_expired, "certificate_expired",                                                              \
+    "a certificate is past notAfter or not yet valid; clocks, renewal")                                      \
+  X(certificate_untrusted, "certificate_untrusted", "the peer's chain leads to no root of the trust bundle") \
+  X(certificate_malformed, "certificate_malformed", "the peer's leaf breaks the SPIFFE X.509-SVID rules")    \
+  X(trust_domain, "trust_domain", "the peer's identity is of another trust domain")                          \
+  X(identity_mismatch, "identity_mismatch",                                                                  \
+    "the peer is not the workload that was dialled; its address may have been reused")                       \
+  X(client_certificate_required, "client_certificate_required", "a weir peer came without a certificate")    \
+  X(handshake_failed, "handshake_failed", "the TLS handshake failed; the code is beside")                    \
+  X(handshake_timeout, "handshake_timeout", "the TLS handshake did not end in time")                         \
+  X(tls_error, "tls_error", "a TLS record could not be read; the connection was ended")                      \
+  X(truncated, "truncated", "the stream ended without close_notify")                                         \
+  X(protocol_error, "protocol_error", "the peer broke a rule of the mesh protocol")                          \
+  X(detect_timeout, "detect_timeout", "the first bytes did not come in time")                                \
+  X(overloaded, "overloaded", "a limit of connections, sessions or buffered bytes was reached")              \
+  X(draining, "draining", "the proxy is draining; the connection was sent elsewhere or ended")               \
+  X(drain_limit, "drain_limit", "still open at the drain limit")                                             \
+  X(half_closed_timeout, "half_closed_timeout", "half-closed and silent for too long")                       \
+  X(loop, "loop", "the listener itself was dialled")                                                         \
+  X(pod_removed, "pod_removed", "the pod is gone")                                                           \
+  X(ports_exhausted, "ports_exhausted", "no free source port towards that destination")                      \
+  X(cancelled, "cancelled", "ended from inside: the task was cancelled")                                     \
+  X(out_of_descriptors, "out_of_descriptors", "EMFILE or ENFILE; raise the limit of open files")             \
+  X(out_of_memory, "out_of_memory", "ENOMEM or ENOBUFS")                                                     \
+  X(bad_config, "bad_config", "the configuration was refused whole; the object is named beside")             \
+  X(io, "io", "the kernel refused an operation; the errno is beside")                                        \
   X(internal, "internal", "an assumption of the proxy did not hold; please report it")
 
 enum class Reason : uint8_t {

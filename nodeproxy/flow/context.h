@@ -31,8 +31,8 @@ struct Context {
   net::PortRanges ports;
   balance::State balance;
   upstream::LanePool* lanes = nullptr;
-  std::unordered_map<std::string, std::unique_ptr<LocalPod>> pods;                        // by uid
-  std::unordered_map<std::string, std::shared_ptr<const tls::Context>> certificates;     // by identity
+  std::unordered_map<std::string, std::unique_ptr<LocalPod>> pods;                    // by uid
+  std::unordered_map<std::string, std::shared_ptr<const tls::Context>> certificates;  // by identity
   uint64_t live_flows = 0;
   bool draining = false;
 

@@ -73,8 +73,9 @@ io::Task<Status> pass_on(InboundFlow& flow, detect::Hello hello) {
   name_rule(flow.record, verdict);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
   flow.register_judged(flow.owner, {{}, flow.client_address.ip, flow.local.port, false});
-  auto server = co_await net::connect(
-      context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip, flow.local, context.ports.application));
+  auto server =
+      co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
+                                                                flow.local, context.ports.application));
   if (!server) co_return std::unexpected(server.error());
   flow.record.opened(context.sink);
   relay::SocketEnd client_end(flow.client), server_end(*server);
@@ -99,14 +100,15 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
   const io::TimePoint last = context.driver.now() + limits::certificate_wait;
   auto certificate = context.certificate(flow.owner.identity());
   while (!certificate && context.driver.now() < last) {
-    if (!co_await io::sleep(context.driver, kCertificateEvery)) co_return fail(Source::local, Reason::cancelled);
+    if (!co_await io::sleep(context.driver, kCertificateEvery))
+      co_return fail(Source::local, Reason::cancelled);
     certificate = context.certificate(flow.owner.identity());
   }
   if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
   flow.client.set_reset_on_close(false);
-  auto carrier = mesh::Carrier::acceptor(context.driver, std::move(flow.client), certificate, flow.carrier_events(),
-                                         {.settings = {.sessions_max = limits::sessions_per_lane},
-                                          .budget = &flow.owner.budget});
+  auto carrier = mesh::Carrier::acceptor(
+      context.driver, std::move(flow.client), certificate, flow.carrier_events(),
+      {.settings = {.sessions_max = limits::sessions_per_lane}, .budget = &flow.owner.budget});
   if (!carrier) co_return std::unexpected(carrier.error());
   flow.carrier = std::move(*carrier);
   const Status shaken = co_await flow.carrier->handshake(hello.bytes.bytes());

@@ -28,8 +28,8 @@ struct PodDescriptors {
 class LocalPod {
  public:
   // `worker` of `workers` serves the members whose index is ≡ worker (mod workers).
-  LocalPod(Context& context, std::shared_ptr<const PodDescriptors> descriptors, uint32_t worker, uint32_t workers,
-           std::function<void(const std::string& uid)> released);
+  LocalPod(Context& context, std::shared_ptr<const PodDescriptors> descriptors, uint32_t worker,
+           uint32_t workers, std::function<void(const std::string& uid)> released);
 
   void start();
   // No new connections (drain, unenrolment); flows go on.

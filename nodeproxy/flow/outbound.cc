@@ -23,15 +23,14 @@ struct Hop {
   enum class Way : uint8_t { lane, local, plain };
   Way way = Way::plain;
   SocketAddress to;
-  std::string workload_uid;       // empty: outside the mesh
-  std::string identity;           // expected of the peer (lane)
-  uint64_t endpoint_id = 0;       // 0: not chosen by a balancer
+  std::string workload_uid;  // empty: outside the mesh
+  std::string identity;      // expected of the peer (lane)
+  uint64_t endpoint_id = 0;  // 0: not chosen by a balancer
 };
 
 class OutboundFlow final : public Flow {
  public:
-  OutboundFlow(LocalPod& source, int fd)
-      : Flow(source.context, source), client(source.context.driver, fd) {}
+  OutboundFlow(LocalPod& source, int fd) : Flow(source.context, source), client(source.context.driver, fd) {}
 
   io::Socket client;
   relay::SocketEnd client_end{client};
@@ -65,7 +64,8 @@ bool retryable(Reason reason) {
   }
 }
 
-Hop hop_to(const Context& context, const OutboundFlow& flow, const config::Workload* workload, SocketAddress to) {
+Hop hop_to(const Context& context, const OutboundFlow& flow, const config::Workload* workload,
+           SocketAddress to) {
   Hop hop;
   hop.to = to;
   if (!workload || workload->host_network) return hop;
@@ -160,7 +160,8 @@ io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
   flow.destination_record = std::move(other);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
   auto socket = co_await net::connect(
-      context.driver, net::to_local_pod(flow.owner.netns_fd(), flow.client_address.ip, hop.to, context.ports.application));
+      context.driver,
+      net::to_local_pod(flow.owner.netns_fd(), flow.client_address.ip, hop.to, context.ports.application));
   if (!socket) {
     flow.destination_record.reset();
     co_return std::unexpected(socket.error());
@@ -176,8 +177,8 @@ io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
 
 // To what is outside the mesh, or a peer whose mode is Disabled: plain TCP from the pod.
 io::Task<Status> by_plain(OutboundFlow& flow, Hop hop) {
-  auto socket = co_await net::connect(
-      flow.context.driver, net::to_outside(flow.owner.netns_fd(), flow.client_address.ip, hop.to));
+  auto socket = co_await net::connect(flow.context.driver,
+                                      net::to_outside(flow.owner.netns_fd(), flow.client_address.ip, hop.to));
   if (!socket) co_return std::unexpected(socket.error());
   relay::SocketEnd server(*socket);
   co_await relay_to(flow, server);
@@ -203,7 +204,8 @@ io::Task<Status> by_lane(OutboundFlow& flow, Hop hop) {
   if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
   const upstream::LaneKey key{flow.owner.uid(), flow.client_address.ip, hop.to, hop.identity};
   mesh::SessionStream session;
-  const Status opened = context.lanes->open(key, certificate, flow.owner.netns_fd(), flow.client_address, session);
+  const Status opened =
+      context.lanes->open(key, certificate, flow.owner.netns_fd(), flow.client_address, session);
   if (!opened) co_return opened;
   const Status through = co_await flow.early.until_opened(context.driver, flow.client, session);
   if (!through) {
@@ -225,7 +227,8 @@ io::Task<Result<Target>> resolve(OutboundFlow& flow) {
       if (!std::holds_alternative<ToUnknown>(target)) co_return target;
     }
     if (flow.context.driver.now() >= last) co_return fail(Source::config, Reason::unknown_destination);
-    if (!co_await io::sleep(flow.context.driver, kNewsEvery)) co_return fail(Source::local, Reason::cancelled);
+    if (!co_await io::sleep(flow.context.driver, kNewsEvery))
+      co_return fail(Source::local, Reason::cancelled);
   }
 }
 

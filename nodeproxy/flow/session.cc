@@ -49,8 +49,9 @@ io::Task<Status> corridor(SessionFlow& flow) {
   name_rule(flow.record, verdict);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
   flow.register_judged(flow.owner, {flow.client_identity, flow.client_address.ip, flow.local.port, true});
-  auto server = co_await net::connect(
-      context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip, flow.local, context.ports.application));
+  auto server =
+      co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
+                                                                flow.local, context.ports.application));
   if (!server) co_return std::unexpected(server.error());
   flow.record.opened(context.sink);
   flow.session.accept_open();
@@ -74,8 +75,8 @@ io::Task<void> run(SessionFlow& flow) {
 
 }  // namespace
 
-void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session& session, const mesh::OpenInfo& info,
-                   const SocketAddress& local) {
+void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session& session,
+                   const mesh::OpenInfo& info, const SocketAddress& local) {
   auto* flow = new SessionFlow(destination.context, destination);
   ++destination.context.counters.sessions_opened;
   flow->session.attach(carrier, session);

@@ -7,8 +7,8 @@
 
 namespace weir::flow {
 
-void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session& session, const mesh::OpenInfo& info,
-                   const SocketAddress& local);
+void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session& session,
+                   const mesh::OpenInfo& info, const SocketAddress& local);
 
 // Counts the outcome of a handshake as server.
 void count_handshake(Context& context, const mesh::Carrier& carrier, const Status& outcome);

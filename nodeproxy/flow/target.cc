@@ -4,7 +4,7 @@
 namespace weir::flow {
 
 Target target_of(const config::Snapshot& snapshot, const SocketAddress& dialled) {
-  if (const config::Service* service = snapshot.service_at(dialled.ip)) {
+  if (const config::Service* service = snapshot.service_at(dialled.ip, dialled.port)) {
     return ToService{service, service->port(dialled.port)};
   }
   if (const config::Workload* workload = snapshot.workload_at(dialled.ip)) return ToWorkload{workload};

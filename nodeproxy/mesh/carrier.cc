@@ -35,7 +35,8 @@ Carrier::~Carrier() {
   driver_.forget(*this);
 }
 
-Result<std::unique_ptr<Carrier>> Carrier::dialler(io::Driver& driver, std::shared_ptr<const tls::Context> context,
+Result<std::unique_ptr<Carrier>> Carrier::dialler(io::Driver& driver,
+                                                  std::shared_ptr<const tls::Context> context,
                                                   const tls::SpiffeId& expected, LaneOptions options) {
   auto session = tls::Session::dial(std::move(context), expected);
   if (!session) return std::unexpected(session.error());
@@ -78,7 +79,8 @@ io::Task<Status> Carrier::handshake(std::span<const std::byte> first) {
     }
     Result<io::Buffer> more = co_await socket_.receive(io::ReceiveSize::small, deadline);
     if (!more) {
-      if (more.error().reason == Reason::detect_timeout) co_return fail(Source::peer, Reason::handshake_timeout);
+      if (more.error().reason == Reason::detect_timeout)
+        co_return fail(Source::peer, Reason::handshake_timeout);
       co_return std::unexpected(more.error());
     }
     buffer = std::move(*more);
@@ -243,7 +245,8 @@ void Carrier::fire() {
     return;
   }
   const auto silence = driver_.now() - heard_;
-  if (lane_.sessions() > 0 && silence > limits::lane_ping + std::chrono::milliseconds(limits::tcp_user_timeout_ms)) {
+  if (lane_.sessions() > 0 &&
+      silence > limits::lane_ping + std::chrono::milliseconds(limits::tcp_user_timeout_ms)) {
     close(Error{Source::peer, Reason::peer_lost, 0, {}});
     return;
   }

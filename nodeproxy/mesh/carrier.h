@@ -14,7 +14,8 @@ namespace weir::mesh {
 
 class CarrierEvents {
  public:
-  virtual void on_session(Session& session, const OpenInfo& info) = 0;  // acceptor: must set events or reset it
+  virtual void on_session(Session& session,
+                          const OpenInfo& info) = 0;  // acceptor: must set events or reset it
 
  protected:
   ~CarrierEvents() = default;
@@ -23,7 +24,8 @@ class CarrierEvents {
 class Carrier final : private LaneEvents, private io::Op, private io::Deferred, private io::Timer {
  public:
   // `socket` may be unconnected yet (dialler): see connected(). `events` is null for a dialler.
-  static Result<std::unique_ptr<Carrier>> dialler(io::Driver& driver, std::shared_ptr<const tls::Context> context,
+  static Result<std::unique_ptr<Carrier>> dialler(io::Driver& driver,
+                                                  std::shared_ptr<const tls::Context> context,
                                                   const tls::SpiffeId& expected, LaneOptions options);
   static Result<std::unique_ptr<Carrier>> acceptor(io::Driver& driver, io::Socket socket,
                                                    std::shared_ptr<const tls::Context> context,
@@ -70,9 +72,9 @@ class Carrier final : private LaneEvents, private io::Op, private io::Deferred, 
   void on_goaway(const Goaway&) override {}
   void on_idle() override { idle_since_ = driver_.now(); }
   void on_pong(uint64_t) override {}
-  void run_deferred() override;                                            // flush
+  void run_deferred() override;                                          // flush
   void complete(int32_t result, io::Buffer buffer, bool more) override;  // of a send
-  void fire() override;                                                    // keepalive, or the end of patience
+  void fire() override;                                                  // keepalive, or the end of patience
 
   Status take();
   void end(Error why);

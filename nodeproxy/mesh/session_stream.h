@@ -3,8 +3,8 @@
 // are read, and are credited to the peer when the next read says that they have been passed on; a write waits while
 // much is queued before it.
 // Thread: one worker. Lifetime: a flow's; gives the session back when it goes.
-#include <vector>
 #include <optional>
+#include <vector>
 
 #include "nodeproxy/io/signal.h"
 #include "nodeproxy/mesh/carrier.h"
@@ -110,6 +110,8 @@ class SessionStream::Write {
 };
 
 inline SessionStream::Read SessionStream::read() { return Read(*this); }
-inline SessionStream::Write SessionStream::write(io::Buffer buffer) { return Write(*this, std::move(buffer)); }
+inline SessionStream::Write SessionStream::write(io::Buffer buffer) {
+  return Write(*this, std::move(buffer));
+}
 
 }  // namespace weir::mesh

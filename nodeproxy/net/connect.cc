@@ -11,9 +11,7 @@ namespace {
 
 constexpr int kPortTries = 16;  // ports in use by a flow between the same two addresses are passed over
 
-bool port_taken(const Error& error) {
-  return error.os_code == EADDRINUSE || error.os_code == EADDRNOTAVAIL;
-}
+bool port_taken(const Error& error) { return error.os_code == EADDRINUSE || error.os_code == EADDRNOTAVAIL; }
 
 }  // namespace
 
@@ -35,7 +33,8 @@ io::Task<Result<io::Socket>> connect(io::Driver& driver, ConnectPlan plan) {
     const Status status = co_await socket.connect(plan.to, deadline);
     if (status) co_return std::move(socket);
     if (plan.ports && port_taken(status.error())) {
-      if (++taken == kPortTries) co_return fail(Source::local, Reason::ports_exhausted, status.error().os_code);
+      if (++taken == kPortTries)
+        co_return fail(Source::local, Reason::ports_exhausted, status.error().os_code);
       continue;
     }
     const bool silent = status.error().reason == Reason::connect_timeout && driver.now() < last;

@@ -9,7 +9,7 @@
 namespace weir::net {
 
 struct ConnectPlan {
-  io::SocketSpec spec;           // bind.port is filled from `ports`
+  io::SocketSpec spec;  // bind.port is filled from `ports`
   SocketAddress to;
   SourcePorts* ports = nullptr;  // null: the kernel chooses
   // After this time without SYN-ACK another source port is tried (the port may be one the peer's kernel uses for a

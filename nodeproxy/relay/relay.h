@@ -17,7 +17,7 @@ namespace weir::relay {
 struct Ends {
   Ends(uint64_t& to_server, uint64_t& to_client) : to_server_bytes(to_server), to_client_bytes(to_client) {}
 
-  uint64_t& to_server_bytes;   // the flow's telemetry record counts on while bytes move
+  uint64_t& to_server_bytes;  // the flow's telemetry record counts on while bytes move
   uint64_t& to_client_bytes;
   std::optional<Error> error;  // none: both directions ended with FIN
   int fins = 0;                // directions that have ended in order

@@ -16,11 +16,11 @@ namespace weir::telemetry {
 // Facts for the log that are too many for labels. Filled as the corridor learns them.
 struct Facts {
   Reporter reporter = Reporter::source;
-  SocketAddress client;       // as the application would see it
-  SocketAddress dialled;      // what the client dialled
-  SocketAddress endpoint;     // where it went
+  SocketAddress client;                     // as the application would see it
+  SocketAddress dialled;                    // what the client dialled
+  SocketAddress endpoint;                   // where it went
   std::string source_pod, destination_pod;  // "namespace/name" or empty
-  std::string policy, rule;   // what denied it, or matched an Audit
+  std::string policy, rule;                 // what denied it, or matched an Audit
   Labels labels;
 };
 

@@ -1,12 +1,23 @@
 #pragma once
 // A copy of what one worker counts, taken on its thread for a scrape or a status.
 // Thread: a value.
+#include <chrono>
 #include <string>
 #include <vector>
 
+#include "nodeproxy/telemetry/record.h"
 #include "nodeproxy/telemetry/series.h"
 
 namespace weir::telemetry {
+
+// A live flow, for `weirctl` and the admin socket.
+struct FlowView {
+  std::string pod;  // uid of the local pod whose listener it came through
+  Facts facts;
+  bool open = false;  // through to the other side
+  uint64_t sent_bytes = 0, received_bytes = 0;
+  std::chrono::nanoseconds age{};
+};
 
 struct WorkerReport {
   std::vector<Row> rows;

@@ -24,9 +24,9 @@ void Row::observe(std::chrono::nanoseconds duration) {
 
 size_t Series::Hash::operator()(const Labels& labels) const {
   size_t hash = static_cast<size_t>(labels.reporter) * 3 + static_cast<size_t>(labels.security);
-  for (const std::string* part : {&labels.source.workload, &labels.source.ns, &labels.source.principal,
-                                  &labels.destination.workload, &labels.destination.ns,
-                                  &labels.destination.principal, &labels.service}) {
+  for (const std::string* part :
+       {&labels.source.workload, &labels.source.ns, &labels.source.principal, &labels.destination.workload,
+        &labels.destination.ns, &labels.destination.principal, &labels.service}) {
     hash = hash * 0x9E3779B97F4A7C15ULL + std::hash<std::string>()(*part);
   }
   return hash;

@@ -54,11 +54,14 @@ LanePool::Dialled* LanePool::with_room(const LaneKey& key, const tls::Context& c
   Dialled* best = nullptr;
   bool best_bulky = false;
   for (Dialled* lane : found->second) {
-    if (lane->generation != certificate.generation() || lane->trust_version != certificate.trust_version()) continue;
+    if (lane->generation != certificate.generation() || lane->trust_version != certificate.trust_version())
+      continue;
     const mesh::Carrier& carrier = *lane->carrier;
-    if (carrier.ended() || !carrier.lane().can_open() || carrier.lane().sessions() >= sessions_per_lane_) continue;
-    const bool better = !best || (best_bulky && !carrier.bulky()) ||
-                        (best_bulky == carrier.bulky() && carrier.lane().sessions() < best->carrier->lane().sessions());
+    if (carrier.ended() || !carrier.lane().can_open() || carrier.lane().sessions() >= sessions_per_lane_)
+      continue;
+    const bool better =
+        !best || (best_bulky && !carrier.bulky()) ||
+        (best_bulky == carrier.bulky() && carrier.lane().sessions() < best->carrier->lane().sessions());
     if (!better) continue;
     best = lane;
     best_bulky = carrier.bulky();
@@ -71,13 +74,14 @@ LanePool::Dialled* LanePool::with_room(const LaneKey& key, const tls::Context& c
 Result<LanePool::Dialled*> LanePool::dial(const LaneKey& key, std::shared_ptr<const tls::Context> certificate,
                                           int netns_fd) {
   const auto found = by_key_.find(key);
-  if (sessions_per_lane_ > 1 && found != by_key_.end() && found->second.size() >= limits::lanes_per_destination) {
+  if (sessions_per_lane_ > 1 && found != by_key_.end() &&
+      found->second.size() >= limits::lanes_per_destination) {
     return fail(Source::upstream, Reason::overloaded);
   }
   const auto expected = tls::SpiffeId::parse(key.identity);
   if (!expected) return std::unexpected(expected.error());
-  auto carrier =
-      mesh::Carrier::dialler(driver_, certificate, *expected, {.settings = {.sessions_max = sessions_per_lane_}});
+  auto carrier = mesh::Carrier::dialler(driver_, certificate, *expected,
+                                        {.settings = {.sessions_max = sessions_per_lane_}});
   if (!carrier) return std::unexpected(carrier.error());
   lanes_.push_front(std::make_unique<Dialled>(*this, key, std::move(*carrier), std::move(certificate)));
   Dialled* lane = lanes_.front().get();
@@ -96,7 +100,8 @@ Status LanePool::open(const LaneKey& key, std::shared_ptr<const tls::Context> ce
     if (!dialled) return std::unexpected(dialled.error());
     lane = *dialled;
   }
-  const Status opened = session.open(*lane->carrier, {.client = client, .workload_uid = key.source_uid, .service = {}});
+  const Status opened =
+      session.open(*lane->carrier, {.client = client, .workload_uid = key.source_uid, .service = {}});
   if (opened) events_.on_session_opened();
   return opened;
 }
@@ -104,7 +109,8 @@ Status LanePool::open(const LaneKey& key, std::shared_ptr<const tls::Context> ce
 io::Task<void> LanePool::serve(Dialled& lane, int netns_fd) {
   mesh::Carrier& carrier = *lane.carrier;
   co_await io::Yield{driver_};  // dial() still holds the lane, which a failure here would end
-  auto socket = co_await net::connect(driver_, net::to_proxy(netns_fd, lane.key.source, lane.key.to, ports_.lane));
+  auto socket =
+      co_await net::connect(driver_, net::to_proxy(netns_fd, lane.key.source, lane.key.to, ports_.lane));
   if (!socket) {
     co_await carrier.give_up(socket.error());
     co_return;
@@ -139,7 +145,8 @@ void LanePool::drop_source(const std::string& uid, Reason reason) {
 }
 
 bool LanePool::has_source(const std::string& uid) const {
-  return std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) { return lane->key.source_uid == uid; });
+  return std::any_of(lanes_.begin(), lanes_.end(),
+                     [&](const auto& lane) { return lane->key.source_uid == uid; });
 }
 
 void LanePool::sweep() {

@@ -18,9 +18,9 @@ namespace weir::upstream {
 
 struct LaneKey {
   std::string source_uid;
-  Ip source;                // the pod's address that the lane comes from
+  Ip source;  // the pod's address that the lane comes from
   SocketAddress to;
-  std::string identity;     // expected of the peer
+  std::string identity;  // expected of the peer
 
   bool operator==(const LaneKey&) const = default;
 };
