@@ -1,6 +1,9 @@
 #pragma once
 // What the builder writes with: an editor that copies a shard of a ShardedMap the first time it is touched, and a
-// ledger of who claims an address. Thread: config.
+// ledger of who claims an address.
+//
+// Concept: a snapshot that was handed out is never written; the next one begins as a copy of pointers to its shards.
+// Owner: the builder. Thread: config. Lifetime: an editor lives for one update, the ledgers as long as the builder.
 #include <algorithm>
 #include <memory>
 #include <string>

@@ -1,6 +1,9 @@
 #pragma once
 // Configuration from a file (--config): one Update of mesh.proto, as textproto (.txtpb) or JSON (.json). It starts the
-// proxy without agent, Kubernetes or BPF. Thread: any, before or on the config thread.
+// proxy without agent, Kubernetes or BPF.
+//
+// Concept: reading and parsing only; config::Builder validates what a file says as it does what an agent says.
+// Owner: app, at start. Thread: any. Lifetime: the call.
 #include <string>
 
 #include "nodeproxy/base/error.h"
