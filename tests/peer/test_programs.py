@@ -60,9 +60,9 @@ def meshed(lab):
         return [e for e in lab.access_log("node-1", offset)
                 if e["destination"].get("workload") == workload and e["security"] == "mtls"]
 
-    def check(workload, least=1):
+    def check(workload, least=1, reasons=frozenset()):
         until(lambda: len(entries(workload)) >= least, 10)
-        assert {e["reason"] for e in entries(workload)} <= {"none", ""}
+        assert {e["reason"] for e in entries(workload)} <= {"none", ""} | reasons
     return check
 
 
@@ -112,7 +112,8 @@ def test_iperf3_moves_bulk_in_many_streams(client, meshed, direction):
     result = json.loads(client("iperf3", "-c", IPERF3, "-t", "2", "-J", *direction))
     assert "error" not in result
     assert result["end"]["sum_received"]["bytes"] > 10_000_000
-    meshed("iperf3", 2)
+    # iperf3 closes while there is still data to read, which resets, with or without a mesh.
+    meshed("iperf3", 2, reasons={"server_reset", "client_reset"})
 
 
 def test_the_applications_own_tls_passes_inside_the_mesh(lab, client, meshed):
