@@ -1,0 +1,362 @@
+// Starting and joining the agent's parts; what a change of one causes in the others. See app.h; what it tells of itself
+// is in app_status.cc.
+#include "agent/app.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "agent/app_status.h"
+#include "agent/loop/files.h"
+#include "nodeproxy/base/log.h"
+
+namespace weir::agent {
+namespace {
+
+constexpr auto kCaptureCheck = std::chrono::seconds(1);
+constexpr size_t kChecksAtOnce = 16;  // each costs about a millisecond
+constexpr auto kReconcile = std::chrono::seconds(60);
+constexpr auto kMetricsRefresh = std::chrono::seconds(1);
+constexpr auto kCaRetry = std::chrono::seconds(1);
+
+}  // namespace
+
+App::App(Loop& loop, AgentOptions options) : loop_(loop), options_(std::move(options)) {}
+App::~App() = default;
+
+Result<std::unique_ptr<App>> App::start(Loop& loop, AgentOptions options) {
+  std::unique_ptr<App> app(new App(loop, std::move(options)));
+  if (auto ok = app->open(); !ok) return std::unexpected(ok.error());
+  if (auto ok = app->listen(); !ok) return std::unexpected(ok.error());
+  return app;
+}
+
+Status App::open() {
+  if (!std::filesystem::is_directory(options_.source_dir)) {
+    return fail(Source::config, Reason::bad_config,
+                "--source " + options_.source_dir.string() + " is no directory");
+  }
+  if (auto ok = make_directories(options_.state_dir, 0700); !ok) return ok;
+
+  RedirectOptions redirect;
+  redirect.cgroup_root = options_.cgroup_root;
+  redirect.bpffs_dir = options_.bpffs_dir;
+  redirect.state_dir = options_.state_dir;
+  redirect.node_name = options_.node;
+  redirect.listeners_per_direction =
+      options_.listeners != 0 ? options_.listeners : std::max(1u, std::thread::hardware_concurrency());
+  redirect.kubepods_cgroup = options_.kubepods_cgroup;
+  const auto own = cgroup_of_pid(::getpid(), options_.cgroup_root);
+  if (!own) return std::unexpected(own.error());
+  redirect.agent_cgroup_id = own->id;
+  if (own->path == "/") log::warn("the agent runs in the cgroup v2 root: give it a cgroup of its own");
+  auto opened = Redirect::open(redirect);
+  if (!opened) return std::unexpected(opened.error());
+  redirect_ = std::move(*opened);
+  capture_ = std::make_unique<RedirectCapture>(*redirect_);
+
+  auto ca =
+      EmbeddedCa::open({options_.ca_dir, options_.state_dir / "trust-version", options_.certificate_life});
+  if (!ca) return std::unexpected(ca.error());
+  ca_ = std::move(*ca);
+  trust_ = {ca_->bundle_version(), ca_->bundle()};
+  auto announcements = Announcements::open(options_.shared_dir, options_.node);
+  if (!announcements) return std::unexpected(announcements.error());
+  announcements_ = std::move(*announcements);
+  directory_.emplace(options_.source_dir);
+  return {};
+}
+
+Status App::listen() {
+  server_ = std::make_unique<ProxyServer>(
+      loop_,
+      ProxyServer::Options{options_.proxy_socket, options_.node, [this](pid_t pid) { return admit(pid); }},
+      proxy_events());
+  const auto active = [this]() { return server_->active(); };
+  PodChannel channel;
+  channel.connected = [active] { return active() != nullptr && active()->synced(); };
+  channel.offer = [active](const PodDescriptors& pod) {
+    return active() != nullptr && active()->send_pod(pod);
+  };
+  channel.gone = [active](const std::string& uid, bool removed) {
+    return active() != nullptr && active()->send_pod_gone(uid, removed);
+  };
+  Enrolment::Options enrolment;
+  enrolment.netns_dir = options_.netns_dir;
+  enrolment_ = std::make_unique<Enrolment>(loop_, *capture_, *announcements_, std::move(channel), enrolment);
+
+  // Watches first, then the first reading: nothing between is missed.
+  source_watch_ = std::make_unique<DirectoryWatch>(
+      loop_, options_.source_dir, [this](const auto& names, bool all) { source_changed(names, all); });
+  shared_watch_ = std::make_unique<DirectoryWatch>(
+      loop_, options_.shared_dir / "captured", [this](const auto&, bool) { announcements_changed(); }, false,
+      std::chrono::milliseconds(10));
+  ca_watch_ = std::make_unique<DirectoryWatch>(loop_, options_.ca_dir,
+                                               [this](const auto&, bool) { trust_changed(); });
+  netns_watch_ = std::make_unique<DirectoryWatch>(
+      loop_, options_.netns_dir, [this](const auto&, bool) { enrolment_->retry_waiting(); }, true);
+  source_changed({}, true);
+  if (!resources_) derive_again();  // an empty directory
+  reconcile();
+  watch_over_capture();
+  refresh_metrics();
+  return server_->listen();
+}
+
+void App::source_changed(const std::set<std::string>& names, bool all) {
+  if (!(all ? directory_->read_all() : directory_->read(names))) return;
+  metrics_.add("weir_agent_source_reads_total");
+  auto errors = directory_->errors();
+  for (const auto& error : errors) {
+    const bool is_new = std::ranges::find(source_errors_, error) == source_errors_.end();
+    if (is_new) log::error("refused, its last good state stays: {}", error.text());
+  }
+  for (const auto& error : source_errors_) {
+    const auto still = [&](const SourceError& now) { return now.file == error.file; };
+    if (std::ranges::none_of(errors, still)) log::info("{} is good again, or gone", error.file);
+  }
+  source_errors_ = std::move(errors);
+  objects_ = directory_->objects();
+  derive_again();
+}
+
+void App::announcements_changed() {
+  if (announcements_->read()) derive_again();
+}
+
+void App::trust_changed() {
+  const auto changed = ca_->reload();
+  if (!changed) {
+    if (trust_error_ != changed.error().describe()) {
+      log::error("trust bundle stays as it is: {}", changed.error().describe());
+    }
+    trust_error_ = changed.error().describe();
+    loop_.after(kCaRetry, [this] { trust_changed(); });
+    return;
+  }
+  trust_error_.clear();
+  if (!*changed) return;
+  trust_ = {ca_->bundle_version(), ca_->bundle()};
+  log::info("trust bundle version {}: {} roots", trust_.version, trust_.roots.size());
+  derive_again();
+}
+
+void App::derive_again() {
+  const auto begun = Loop::Clock::now();
+  Derived derived = derive({objects_, options_.node, options_.trust_domain, announcements_->uids(), trust_});
+  const std::chrono::duration<double> took = Loop::Clock::now() - begun;
+  metrics_.set("weir_agent_derive_seconds", took.count());
+  for (const auto& note : derived.notes) {
+    if (std::ranges::find(notes_, note) == notes_.end()) log::warn("{}: {}", note.object, note.text);
+  }
+  notes_ = std::move(derived.notes);
+  trust_domain_ = derived.trust_domain;
+  local_pods_ = std::move(derived.local_pods);
+  resources_ = std::make_shared<const Resources>(std::move(derived.resources));
+
+  std::set<std::string> alive;
+  for (const auto& [name, pod] : objects_.pods) {
+    if (pod.node == options_.node && !pod.ended()) alive.insert(pod.uid());
+  }
+  // Words before deeds: what the proxy is told of a new pod precedes the pod, and a withdrawn announcement is on disk
+  // before the proxy hears that the pod is no peer.
+  server_->publish(resources_);
+  enrolment_->set_wanted(local_pods_, alive);
+  forget_certificates();
+}
+
+Result<uint64_t> App::admit(int pid) {
+  const auto cgroup = cgroup_of_pid(pid, options_.cgroup_root);
+  if (!cgroup) return std::unexpected(cgroup.error());
+  const auto refuse = [&](std::string why) {
+    metrics_.add("weir_agent_proxy_refused_total");
+    return fail(Source::agent, Reason::bad_config, fmt::format("process {} {}", pid, why));
+  };
+  if (cgroup->path == "/") {
+    return refuse(
+        "is in the cgroup v2 root, where its sockets cannot be told from applications': give it its own");
+  }
+  if (!cgroup->other_pids.empty()) {
+    return refuse(fmt::format("shares cgroup {} with process {}: give it a cgroup of its own", cgroup->path,
+                              cgroup->other_pids.front()));
+  }
+  if (auto ok = redirect_->add_proxy_cgroup(cgroup->id); !ok) {
+    metrics_.add("weir_agent_proxy_refused_total");
+    return std::unexpected(ok.error());
+  }
+  proxy_cgroups_.insert(cgroup->id);
+  return cgroup->id;
+}
+
+ProxyEvents App::proxy_events() {
+  ProxyEvents events;
+  events.on_hello = [this](ProxyLink& link) {
+    log::info("proxy {} said hello, process {}, {} workers", link.version(), link.pid(), link.workers());
+    // A predecessor's cgroup whose process is gone exempts nobody any more.
+    std::erase_if(proxy_cgroups_, [&](uint64_t id) {
+      if (id == link.cgroup_id() || server_->has_link_of_cgroup(id)) return false;
+      return redirect_->remove_proxy_cgroup(id).has_value();
+    });
+  };
+  events.on_synced = [this](ProxyLink& link) {
+    log::info("proxy has its configuration, version {}", link.sync().applied_version());
+    enrolment_->proxy_synced();
+  };
+  events.on_old_listeners = [this](ProxyLink&, GivenBack given) {
+    enrolment_->old_listeners(std::move(given));
+  };
+  events.on_pod_accepting = [this](ProxyLink&, const std::string& uid) { enrolment_->accepting(uid); };
+  events.on_pod_released = [this](ProxyLink&, const std::string& uid) { enrolment_->released(uid); };
+  events.on_certificate_request = [this](ProxyLink& link, const std::string& identity,
+                                         const std::string& csr) { sign(link.id(), identity, csr); };
+  events.on_ack = [this](ProxyLink& link, const Sync::Outcome& outcome) {
+    if (!outcome.applied && outcome.error.empty()) return;
+    metrics_.add("weir_agent_config_acks_total", 1, {{"result", outcome.applied ? "applied" : "refused"}});
+    if (outcome.applied) return;
+    if (outcome.quarantined) {
+      log::error("the proxy refused {}, which is quarantined: {}", outcome.quarantined->text(),
+                 outcome.error);
+    } else {
+      log::error("the proxy refused update {} and names no object that could be held back: {}",
+                 link.sync().sent_version(), outcome.error);
+    }
+  };
+  events.on_gone = [this](ProxyLink&, const std::string&) {
+    if (server_->active() == nullptr) enrolment_->proxy_gone();
+  };
+  return events;
+}
+
+void App::sign(uint64_t link_id, const std::string& identity, const std::string& csr) {
+  const auto answer = [this, link_id](auto&& with) {
+    ProxyLink* link = server_->active();
+    if (link != nullptr && link->id() == link_id) with(*link);
+  };
+  if (!enrolment_->has_identity(identity)) {
+    metrics_.add("weir_agent_certificates_total", 1, {{"result", "refused"}});
+    log::warn("a certificate for {} was refused: no pod of this node bears that identity", identity);
+    return answer([&](ProxyLink& link) {
+      link.send_certificate_refused(identity, "no pod of this node bears that identity", false);
+    });
+  }
+  ca_->sign(identity, csr, [this, identity, answer](Result<IssuedCertificate> issued) {
+    metrics_.add("weir_agent_certificates_total", 1, {{"result", issued ? "issued" : "failed"}});
+    if (!issued) {
+      const bool retry = issued.error().source != Source::peer;
+      log::error("a certificate for {}: {}", identity, issued.error().describe());
+      return answer([&](ProxyLink& link) {
+        link.send_certificate_refused(identity, issued.error().describe(), retry);
+      });
+    }
+    issued_until_[identity] = issued->not_after;
+    answer([&](ProxyLink& link) { link.send_certificate(identity, issued->chain); });
+  });
+}
+
+void App::forget_certificates() {
+  std::erase_if(issued_until_, [this](const auto& entry) { return !enrolment_->has_identity(entry.first); });
+}
+
+// The names of the checks that fail at a pod, with what they found.
+std::map<std::string, std::string> App::broken_parts(const std::string& uid) {
+  std::map<std::string, std::string> broken;
+  for (const auto& check : redirect_->check(uid)) {
+    if (!check.ok) broken[check.name] = check.detail;
+  }
+  return broken;
+}
+
+// Every second the capture of some pods is tested, in turn; what somebody took away is put back.
+void App::watch_over_capture() {
+  loop_.after(kCaptureCheck, [this] { watch_over_capture(); });
+  std::vector<LocalPodSpec> captured;
+  for (auto& pod : enrolment_->status()) {
+    if (pod.state == PodState::captured) captured.push_back(std::move(pod.spec));
+  }
+  std::erase_if(broken_, [&](const auto& entry) {
+    return std::ranges::find(captured, entry.first, &LocalPodSpec::uid) == captured.end();
+  });
+  for (size_t n = 0; n < std::min(captured.size(), kChecksAtOnce); ++n) {
+    const LocalPodSpec& pod = captured[next_check_++ % captured.size()];
+    auto broken = broken_parts(pod.uid);
+    auto& known = broken_[pod.uid];
+    if (!broken.empty()) {
+      const bool is_new = broken != known;
+      if (is_new) {
+        for (const auto& [name, detail] : broken) log::error("pod {}: {}: {}", pod.name.text(), name, detail);
+      }
+      const PodSpec spec{pod.uid, options_.netns_dir / pod.netns, pod.addresses};
+      auto mended = redirect_->prepare(spec);
+      if (mended) mended = redirect_->arm(spec.uid);
+      if (!mended && is_new) {
+        log::error("pod {}: capture cannot be mended: {}", pod.name.text(), mended.error().describe());
+      }
+      broken = broken_parts(pod.uid);
+      if (broken.empty()) log::warn("pod {}: capture mended", pod.name.text());
+    }
+    known = std::move(broken);
+  }
+  std::map<std::string, int> failed;
+  for (const auto& [uid, parts] : broken_) {
+    for (const auto& [name, detail] : parts) ++failed[name];
+  }
+  metrics_.clear("weir_capture_check_failed");
+  for (const auto& [name, count] : failed)
+    metrics_.set("weir_capture_check_failed", count, {{"check", name}});
+}
+
+void App::reconcile() {
+  loop_.after(kReconcile, [this] { reconcile(); });
+  const auto done = redirect_->reconcile();
+  if (!done) return log::error("reconciling the maps with the kernel's sockets: {}", done.error().describe());
+  metrics_.add("weir_capture_reconciled_total", static_cast<double>(done->listen_counts_corrected),
+               {{"kind", "listen_counts"}});
+  metrics_.add("weir_capture_reconciled_total", static_cast<double>(done->exempt_entries_swept),
+               {{"kind", "exempt_entries"}});
+  if (done->listen_counts_corrected + done->exempt_entries_swept > 0) {
+    log::warn("reconciled: {} listen counts, {} exemptions", done->listen_counts_corrected,
+              done->exempt_entries_swept);
+  }
+}
+
+void App::refresh_metrics() {
+  loop_.after(kMetricsRefresh, [this] { refresh_metrics(); });
+  metrics_.set("weir_agent_source_files", static_cast<double>(directory_->file_count()));
+  metrics_.set("weir_agent_source_errors", static_cast<double>(source_errors_.size()));
+  metrics_.set("weir_agent_notes", static_cast<double>(notes_.size()));
+  metrics_.set("weir_agent_trust_version", static_cast<double>(trust_.version));
+  metrics_.set("weir_agent_trust_errors", trust_error_.empty() ? 0 : 1);
+
+  std::map<std::string, int> kinds;
+  for (const auto& [id, bytes] : *resources_) ++kinds[id.text().substr(0, id.text().find(' '))];
+  metrics_.clear("weir_agent_resources");
+  for (const auto& [kind, count] : kinds) metrics_.set("weir_agent_resources", count, {{"kind", kind}});
+
+  const ProxyLink* link = server_->active();
+  metrics_.set("weir_agent_proxy_connected", link != nullptr && link->synced() ? 1 : 0);
+  if (link != nullptr && link->said_hello()) {
+    metrics_.set("weir_agent_config_version", static_cast<double>(link->sync().sent_version()));
+    metrics_.set("weir_agent_config_applied_version", static_cast<double>(link->sync().applied_version()));
+    metrics_.set("weir_agent_quarantined_objects", static_cast<double>(link->sync().quarantine().size()));
+  }
+  metrics_.clear("weir_agent_certificate_not_after_seconds");
+  for (const auto& [identity, until] : issued_until_) {
+    metrics_.set("weir_agent_certificate_not_after_seconds", static_cast<double>(until),
+                 {{"identity", identity}});
+  }
+  std::map<PodState, int> states;
+  int errors = 0;
+  for (const auto& pod : enrolment_->status()) {
+    ++states[pod.state];
+    errors += pod.error.empty() ? 0 : 1;
+  }
+  for (const PodState state : kPodStates)
+    metrics_.set("weir_capture_pods", states[state], {{"state", label(state)}});
+  metrics_.set("weir_capture_pod_errors", errors);
+  refresh_capture_counters(*redirect_, metrics_);
+}
+
+}  // namespace weir::agent

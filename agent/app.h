@@ -1,0 +1,97 @@
+#pragma once
+// The running agent: the only file that knows every type, and joins them.
+//
+//   files/ ──objects──▶ derive/ ──resources──▶ serve/ ──▶ proxy        identity/ answers its certificate requests
+//                          └──local pods──▶ enrol/ ──▶ redirect/       enrol/ ──announced──▶ derive/ (of every node)
+//
+// Owner: main. Thread: the loop's; the HTTP thread posts to it (admin.h). Lifetime: one run; destroying it leaves every
+// captured pod captured.
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/derive/derive.h"
+#include "agent/enrol/enrolment.h"
+#include "agent/files/directory.h"
+#include "agent/identity/embedded_ca.h"
+#include "agent/loop/loop.h"
+#include "agent/loop/watch.h"
+#include "agent/metrics.h"
+#include "agent/options.h"
+#include "agent/redirect/redirect.h"
+#include "agent/serve/proxy_server.h"
+
+namespace weir::agent {
+
+// How capture was found at a pod, tested.
+struct PodCheck {
+  std::string uid, name;
+  bool ok = false;
+  std::vector<CheckResult> checks;
+};
+
+class App {
+ public:
+  // Everything that can fail at the start: capture, CA, directories, sockets. Errors say what to look at.
+  static Result<std::unique_ptr<App>> start(Loop& loop, AgentOptions options);
+  ~App();
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  // For admin.h; on the loop's thread. JSON text.
+  std::string status_json() const;
+  std::string check_json();
+  // Empty: ready. Else what is still missing.
+  std::string not_ready() const;
+  const Metrics& metrics() const { return metrics_; }
+
+ private:
+  App(Loop& loop, AgentOptions options);
+  Status open();
+  Status listen();
+
+  void source_changed(const std::set<std::string>& names, bool all);
+  void announcements_changed();
+  void trust_changed();
+  void derive_again();
+
+  Result<uint64_t> admit(int pid);
+  ProxyEvents proxy_events();
+  void sign(uint64_t link_id, const std::string& identity, const std::string& csr);
+  void forget_certificates();
+
+  std::vector<PodCheck> check_all();
+  void watch_over_capture();
+  std::map<std::string, std::string> broken_parts(const std::string& uid);
+  void reconcile();
+  void refresh_metrics();
+
+  Loop& loop_;
+  const AgentOptions options_;
+  Metrics metrics_;
+  std::unique_ptr<Redirect> redirect_;
+  std::unique_ptr<RedirectCapture> capture_;
+  std::unique_ptr<EmbeddedCa> ca_;
+  std::optional<Announcements> announcements_;
+  std::optional<Directory> directory_;
+  std::unique_ptr<ProxyServer> server_;
+  std::unique_ptr<Enrolment> enrolment_;
+  std::unique_ptr<DirectoryWatch> source_watch_, shared_watch_, ca_watch_, netns_watch_;
+
+  Objects objects_;
+  TrustBundle trust_;
+  std::string trust_error_;
+  std::shared_ptr<const Resources> resources_;
+  std::vector<LocalPodSpec> local_pods_;
+  std::vector<Note> notes_;
+  std::string trust_domain_;
+  std::vector<SourceError> source_errors_;
+  std::map<std::string, int64_t> issued_until_;  // identity → notAfter of the last certificate
+  std::set<uint64_t> proxy_cgroups_;             // made known to capture
+  std::map<std::string, std::map<std::string, std::string>> broken_;  // uid → check → what was found last
+  size_t next_check_ = 0;
+};
+
+}  // namespace weir::agent

@@ -1,0 +1,80 @@
+#pragma once
+// What the parts of derive() share while it runs: look-ups over the objects, made once, and where results go.
+// Private to derive/. Lifetime: one call of derive(). Thread: that call's.
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/derive/derive.h"
+#include "nodeproxy/base/ip.h"
+#include "nodeproxy/config/mesh.pb.h"
+
+namespace weir::agent {
+
+namespace pb = weir::mesh::v1;
+
+// A policy of a namespace bound to a pod: where it came from decides precedence.
+template <typename Policy>
+using ByNamespace = std::map<std::string, std::vector<const Policy*>>;
+
+struct Context {
+  explicit Context(const Inputs& inputs);
+
+  const Inputs& in;
+  const Objects& objects;
+  std::string trust_domain;
+  Derived out;
+
+  std::vector<const Pod*> pods;                           // live ones, with an address, not hostNetwork
+  std::map<const Pod*, std::vector<Ip>> pod_addresses;    // without those another pod holds now
+  std::unordered_map<Ip, std::string> workload_at;        // → uid, nodes included
+  std::map<std::string, std::vector<Ip>> node_addresses;  // → of its pseudo workload
+  std::map<ObjectName, std::vector<const EndpointSlice*>> slices_of;  // by Service
+
+  // Oldest first (conflicts: the oldest wins; without a time last; then by name).
+  ByNamespace<PeerAuthentication> modes;
+  ByNamespace<AuthorizationPolicy> policies;
+  ByNamespace<TrafficPolicy> traffic;
+
+  pb::Locality locality_of(const std::string& node) const;
+  // The workload a slice's endpoint is: by its targetRef, else by its address; empty: none that is known.
+  std::string workload_of(const SliceEndpoint& endpoint) const;
+  bool is_peer(const Pod& pod) const { return in.announced.contains(pod.uid()); }
+  bool in_mesh(const Pod& pod) const { return wants_mesh(objects, pod) || is_peer(pod); }
+  void emit(int kind, std::string name, const pb::Resource& resource);
+  void note(std::string object, std::string text) {
+    out.notes.push_back({std::move(object), std::move(text)});
+  }
+};
+
+// attachment.cc: how a policy binds a pod.
+struct Binding {
+  bool binds = false;
+  bool by_selector = false;     // or by target: workload level; neither: the whole namespace
+  std::vector<uint16_t> ports;  // by target: the pod's ports that the Service leads to; else empty
+};
+Binding bind(const Context& context, const Meta& policy, const Attachment& attachment, const Pod& pod);
+// Notes targets that do not exist.
+void note_targets(Context& context, const std::string& kind, const Meta& policy,
+                  const Attachment& attachment);
+
+// modes.cc
+struct ResolvedMode {
+  Mode mode = Mode::permissive;
+  std::map<uint16_t, Mode> ports;
+};
+ResolvedMode resolve_mode(const Context& context, const Pod& pod);
+
+// policies.cc
+std::vector<pb::PolicyBinding> bindings_of(const Context& context, const Pod& pod);
+void derive_policies(Context& context);
+// workloads.cc, services.cc, mesh.cc
+void derive_workloads(Context& context);
+void derive_services(Context& context);
+void derive_mesh(Context& context);
+
+pb::TlsMode to_proto(Mode mode);
+
+}  // namespace weir::agent

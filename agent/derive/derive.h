@@ -1,0 +1,61 @@
+#pragma once
+// Kubernetes' words → the proxy's: a pure function of the objects, this node's name, what is announced and the trust
+// bundle. Same inputs, same bytes. What it means is api.md and architecture.md "What a dialled address means"; each rule
+// has its file here and a table of tests.
+// Thread: any; no state. Cost: proportional to the objects; the proxy sees only the difference (resources.h).
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/derive/resources.h"
+#include "agent/model/objects.h"
+
+namespace weir::agent {
+
+struct TrustBundle {
+  uint64_t version = 0;            // rises with every change
+  std::vector<std::string> roots;  // DER
+};
+
+struct Inputs {
+  const Objects& objects;
+  std::string node;                        // this agent's
+  std::string trust_domain;                // unless the settings name another
+  const std::set<std::string>& announced;  // uids of pods whose capture is announced, on any node
+  const TrustBundle& trust;
+};
+
+// A pod of this node that wants to be enrolled.
+struct LocalPodSpec {
+  std::string uid;
+  ObjectName name;
+  std::string identity;                // spiffe://…
+  std::vector<std::string> addresses;  // textual
+  std::string netns;                   // annotation weir.dev/netns; empty: missing
+  Mode mode = Mode::permissive;
+  // Strict, or some policy selects it: connections older than its capture may not go on (capture.md "Older than the
+  // rule").
+  bool guarded = false;
+
+  bool operator==(const LocalPodSpec&) const = default;
+};
+
+// Something accepted that does not resolve; for status.
+struct Note {
+  std::string object, text;
+  bool operator==(const Note&) const = default;
+};
+
+struct Derived {
+  Resources resources;
+  std::vector<LocalPodSpec> local_pods;  // by uid
+  std::vector<Note> notes;
+  std::string trust_domain;
+};
+
+Derived derive(const Inputs& inputs);
+
+// Label weir.dev/mesh of the pod, else of its namespace; never for hostNetwork pods and Weir's own.
+bool wants_mesh(const Objects& objects, const Pod& pod);
+
+}  // namespace weir::agent

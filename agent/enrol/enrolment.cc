@@ -1,0 +1,311 @@
+// Enrolling: the steps of a pod from wanted to captured, and what may change meanwhile. Leaving is in leaving.cc.
+// See enrolment.h.
+#include "agent/enrol/enrolment.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "nodeproxy/base/limits.h"
+#include "nodeproxy/base/log.h"
+
+namespace weir::agent {
+namespace {
+
+constexpr std::chrono::milliseconds kRetryFirst{100}, kRetryMax{5000};
+
+std::vector<int> release_all(std::vector<Fd>& descriptors) {
+  std::vector<int> out;
+  for (auto& fd : descriptors) out.push_back(fd.release());
+  return out;
+}
+
+// Whether two descriptors are one socket.
+bool same_socket(int a, int b) {
+  struct stat first{}, second{};
+  return ::fstat(a, &first) == 0 && ::fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+}  // namespace
+
+const char* label(PodState state) {
+  switch (state) {
+    case PodState::waiting: return "waiting";
+    case PodState::adopting: return "adopting";
+    case PodState::offering: return "offering";
+    case PodState::captured: return "captured";
+    case PodState::leaving: return "leaving";
+    case PodState::draining: return "draining";
+  }
+  return "waiting";
+}
+
+Enrolment::Enrolment(Loop& loop, Capture& capture, Announcements& announcements, PodChannel channel,
+                     Options options)
+    : loop_(loop),
+      capture_(capture),
+      announcements_(announcements),
+      channel_(std::move(channel)),
+      options_(std::move(options)) {
+  check_timer_ = loop_.after(options_.netns_check, [this] { check_namespaces(); });
+}
+
+Enrolment::~Enrolment() {
+  loop_.cancel(check_timer_);
+  for (auto& [uid, pod] : pods_) {
+    loop_.cancel(pod.timer);
+    loop_.cancel(pod.release_timer);
+  }
+}
+
+void Enrolment::start_timer(Pod& pod, std::chrono::milliseconds delay, void (Enrolment::*then)(Pod&)) {
+  loop_.cancel(pod.timer);
+  pod.timer = loop_.after(delay, [this, uid = pod.spec.uid, then] {
+    const auto found = pods_.find(uid);
+    if (found == pods_.end()) return;
+    found->second.timer = 0;
+    (this->*then)(found->second);
+  });
+}
+
+// Pods that an earlier agent captured are captured still; only what this process lacks is fetched.
+void Enrolment::adopt_known() {
+  for (const auto& known : capture_.known_pods()) {
+    Pod& pod = pods_[known.spec.uid];
+    pod.spec.uid = known.spec.uid;
+    pod.spec.addresses = known.spec.addresses;
+    pod.spec.netns = known.spec.netns_path.filename().string();
+    pod.armed = known.armed;
+    pod.has_listeners = known.has_listeners;
+    pod.announced = announcements_.uids().contains(known.spec.uid);
+    pod.state = PodState::adopting;
+    start_timer(pod, options_.adoption_wait, &Enrolment::enrol);
+  }
+}
+
+void Enrolment::set_wanted(const std::vector<LocalPodSpec>& wanted, const std::set<std::string>& alive) {
+  const bool first = !std::exchange(adopted_, true);
+  if (first) adopt_known();
+  std::set<std::string> uids;
+  for (const auto& spec : wanted) {
+    uids.insert(spec.uid);
+    const auto [entry, is_new] = pods_.try_emplace(spec.uid);
+    Pod& pod = entry->second;
+    if (is_new) {
+      pod.spec = spec;
+      enrol(pod);
+    } else {
+      update(pod, spec);
+    }
+  }
+  for (auto next = pods_.begin(); next != pods_.end();) {
+    auto& [uid, pod] = *next++;  // leave() may erase it
+    if (pod.wanted && !uids.contains(uid)) leave(pod, !alive.contains(uid));
+  }
+  if (!first) return;
+  for (const auto& uid : announcements_.own()) {
+    if (pods_.contains(uid)) continue;
+    log::warn("pod {}: an earlier agent's announcement is withdrawn, its capture is gone", uid);
+    if (auto ok = announcements_.withdraw(uid); !ok) log::error("pod {}: {}", uid, ok.error().describe());
+  }
+}
+
+// The wanted form of a pod that is known already.
+void Enrolment::update(Pod& pod, const LocalPodSpec& spec) {
+  const LocalPodSpec old = std::exchange(pod.spec, spec);
+  const bool returns = !std::exchange(pod.wanted, true);
+  if (returns) {
+    // Labelled again. Not yet disarmed: as if nothing had been. Draining: enrolled anew when the proxy has let go,
+    // which must not take a drain's time.
+    if (pod.state == PodState::leaving) {
+      loop_.cancel(std::exchange(pod.timer, 0));
+      pod.state = PodState::captured;
+      announce(pod);
+    } else if (pod.state == PodState::draining) {
+      start_timer(pod, std::chrono::seconds(2), &Enrolment::finish_draining);
+    }
+    return;
+  }
+  if (pod.state == PodState::adopting || pod.state == PodState::draining) return;
+  if (pod.state == PodState::waiting) {
+    if (old != spec) enrol(pod);
+    return;
+  }
+  if (old.netns != spec.netns) {
+    withdraw(pod);
+    withdraw_from_proxy(pod, true);
+    enrol(pod);
+  } else if (old.identity != spec.identity) {
+    // The same pod under another name: it stays captured, the proxy forgets it and learns it anew.
+    withdraw_from_proxy(pod, true);
+    enrol(pod);
+  } else if (old.addresses != spec.addresses || old.name != spec.name) {
+    enrol(pod);
+  }
+  if (pod.armed && spec.guarded && !old.guarded) {
+    const auto ended = capture_.destroy_old_connections(spec.uid);
+    if (!ended) log::error("pod {}: {}", spec.name.text(), ended.error().describe());
+  }
+}
+
+void Enrolment::retry_later(Pod& pod, std::string why) {
+  if (pod.error != why) log::warn("pod {}: {}", pod.spec.name.text(), why);
+  pod.error = std::move(why);
+  pod.state = PodState::waiting;
+  const auto delay = std::min(kRetryFirst * (1u << std::min(pod.tries, 6u)), kRetryMax);
+  ++pod.tries;
+  start_timer(pod, delay, &Enrolment::enrol);
+}
+
+// Brings a pod as far towards captured as it will go now. Idempotent; called again for whatever changes.
+void Enrolment::enrol(Pod& pod) {
+  if (!pod.wanted) return leave(pod, pod.removed);
+  const std::string& netns = pod.spec.netns;
+  if (netns.empty()) return retry_later(pod, fmt::format("has no annotation {}", kNetnsAnnotation));
+  if (netns.find('/') != std::string::npos || netns == "." || netns == "..") {
+    return retry_later(pod, fmt::format("annotation {}: {} is no name", kNetnsAnnotation, netns));
+  }
+  const auto path = options_.netns_dir / netns;
+  const auto id = namespace_id(path);
+  if (!id) return retry_later(pod, fmt::format("network namespace {} is not there (yet)", path.string()));
+  if (auto ok = capture_.prepare({pod.spec.uid, path, pod.spec.addresses}); !ok) {
+    return retry_later(pod, ok.error().describe());
+  }
+  if (pod.netns != NamespaceId{} && pod.netns != *id) pod.armed = false;
+  pod.netns = *id;
+  pod.has_listeners = true;
+  if (!pod.offered) offer(pod);
+  if (!pod.armed && pod.offered && !pod.accepting) {
+    pod.state = PodState::offering;
+    return start_timer(pod, options_.accept_wait, &Enrolment::arm);
+  }
+  arm(pod);
+}
+
+// Hands the pod to the proxy, if there is one. Whether it went.
+bool Enrolment::offer(Pod& pod) {
+  if (!channel_.connected() || pod.release_pending || !pod.has_listeners) return false;
+  const auto listeners = capture_.listeners(pod.spec.uid);
+  if (!listeners) {
+    pod.error = listeners.error().describe();
+    log::error("pod {}: {}", pod.spec.name.text(), pod.error);
+    return false;
+  }
+  PodDescriptors descriptors{
+      pod.spec.uid,       pod.spec.identity, listeners->netns_fd,       listeners->outbound,
+      listeners->inbound, listeners->port,   limits::kernel_port_first, limits::kernel_port_last};
+  if (const auto range = local_port_range(listeners->netns_fd)) {
+    descriptors.local_port_first = range->first;
+    descriptors.local_port_last = range->second;
+  }
+  pod.offered = channel_.offer(descriptors);
+  pod.accepting = false;
+  return pod.offered;
+}
+
+void Enrolment::arm(Pod& pod) {
+  loop_.cancel(std::exchange(pod.timer, 0));
+  if (!pod.wanted) return leave(pod, pod.removed);
+  const bool was_armed = pod.armed;
+  if (auto ok = capture_.arm(pod.spec.uid); !ok) return retry_later(pod, ok.error().describe());
+  pod.armed = true;
+  if (!was_armed) {
+    log::info("pod {}: captured{}", pod.spec.name.text(),
+              pod.accepting ? "" : ", before a proxy accepts for it");
+    if (pod.spec.guarded) {
+      const auto ended = capture_.destroy_old_connections(pod.spec.uid);
+      if (!ended) log::error("pod {}: {}", pod.spec.name.text(), ended.error().describe());
+    }
+  }
+  pod.state = PodState::captured;
+  pod.tries = 0;
+  pod.error.clear();
+  announce(pod);
+}
+
+void Enrolment::announce(Pod& pod) {
+  if (auto ok = announcements_.announce(pod.spec); !ok) {
+    pod.error = "announcing: " + ok.error().describe();
+    log::error("pod {}: {}", pod.spec.name.text(), pod.error);
+    return start_timer(pod, kRetryMax, &Enrolment::announce);
+  }
+  pod.announced = true;
+}
+
+void Enrolment::proxy_synced() {
+  for (auto& [uid, pod] : pods_) {
+    if (pod.state == PodState::adopting) {
+      enrol(pod);  // whatever that proxy had of it has been given back
+    } else if (!pod.offered && (pod.state == PodState::captured || pod.state == PodState::offering)) {
+      offer(pod);
+    }
+  }
+}
+
+void Enrolment::old_listeners(GivenBack given) {
+  const auto found = pods_.find(given.uid);
+  if (found == pods_.end()) {
+    channel_.gone(given.uid, true);
+    return;
+  }
+  Pod& pod = found->second;
+  if (!pod.wanted) {
+    pod.offered = true;  // the proxy has it: disarming will tell it
+    if (pod.state == PodState::draining) channel_.gone(given.uid, pod.removed);
+    return;
+  }
+  if (!pod.has_listeners) {
+    const auto adopted =
+        capture_.adopt_listeners(given.uid, release_all(given.outbound), release_all(given.inbound));
+    if (!adopted) {
+      log::error("pod {}: its listeners are opened anew: {}", pod.spec.name.text(),
+                 adopted.error().describe());
+      return;
+    }
+    pod.has_listeners = pod.offered = pod.accepting = true;
+    if (pod.state == PodState::adopting) enrol(pod);
+    return;
+  }
+  const auto ours = capture_.listeners(given.uid);
+  const bool same =
+      ours && !ours->outbound.empty() && same_socket(ours->outbound[0], given.outbound[0].get());
+  if (same) pod.offered = pod.accepting = true;
+}
+
+void Enrolment::accepting(const std::string& uid) {
+  const auto found = pods_.find(uid);
+  if (found == pods_.end() || !found->second.offered) return;
+  found->second.accepting = true;
+  if (found->second.state == PodState::offering) arm(found->second);
+}
+
+void Enrolment::retry_waiting() {
+  for (auto& [uid, pod] : pods_) {
+    if (pod.state == PodState::waiting) enrol(pod);
+  }
+}
+
+std::vector<PodStatus> Enrolment::status() const {
+  std::vector<PodStatus> out;
+  for (const auto& [uid, pod] : pods_) {
+    out.push_back({pod.spec, pod.state, pod.armed, pod.announced, pod.accepting, pod.error});
+  }
+  return out;
+}
+
+bool Enrolment::has_identity(const std::string& identity) const {
+  return std::ranges::any_of(pods_,
+                             [&](const auto& entry) { return entry.second.spec.identity == identity; });
+}
+
+bool Enrolment::settled() const {
+  return channel_.connected() && std::ranges::all_of(pods_, [](const auto& entry) {
+           const Pod& pod = entry.second;
+           return !pod.wanted || (pod.state == PodState::captured && pod.accepting);
+         });
+}
+
+}  // namespace weir::agent

@@ -1,0 +1,120 @@
+#pragma once
+// Every pod of this node that is, should be or was in the mesh, and the steps it takes:
+//
+//   waiting ──prepare──▶ offering ──proxy accepts, or no proxy──▶ arm ──▶ captured (announced)
+//      ▲ retry with back-off             captured ──▶ leaving ──grace──▶ disarm ──▶ draining ──released──▶ removed
+//   adopting: captured by an earlier agent; its listeners are being asked back from the running proxy
+//
+// Announced last, withdrawn first. Without a proxy a pod is armed all the same: fail closed, connections wait in the
+// listeners' queues. Nothing here ever takes capture away from a pod that is wanted.
+// Owner: the app. Thread: the loop's. Lifetime: destroying it leaves every pod as it is.
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/derive/derive.h"
+#include "agent/enrol/announcements.h"
+#include "agent/enrol/capture.h"
+#include "agent/enrol/netns.h"
+#include "agent/loop/loop.h"
+#include "agent/serve/proxy_link.h"
+
+namespace weir::agent {
+
+enum class PodState { waiting, adopting, offering, captured, leaving, draining };
+inline constexpr PodState kPodStates[] = {PodState::waiting,  PodState::adopting, PodState::offering,
+                                          PodState::captured, PodState::leaving,  PodState::draining};
+const char* label(PodState state);
+
+// The way to the active proxy.
+struct PodChannel {
+  std::function<bool()> connected;  // synced: it may be offered pods
+  std::function<bool(const PodDescriptors&)> offer;
+  std::function<bool(const std::string& uid, bool removed)> gone;
+};
+
+struct PodStatus {
+  LocalPodSpec spec;
+  PodState state = PodState::waiting;
+  bool armed = false, announced = false, accepting = false;
+  std::string error;  // of the last try; empty: none
+};
+
+class Enrolment {
+ public:
+  struct Options {
+    std::filesystem::path netns_dir = "/run/netns";
+    std::chrono::milliseconds adoption_wait{3000};  // for the running proxy to give listeners back
+    std::chrono::milliseconds accept_wait{5000};    // offered → PodAccepting
+    std::chrono::milliseconds grace{1000};          // withdrawn → disarmed: peers see it
+    std::chrono::milliseconds drain_wait{35000};    // LocalPodGone → PodReleased, unenrolled (proxy: 30 s)
+    std::chrono::milliseconds removed_wait{6000};   // the same, pod removed (proxy: 5 s)
+    std::chrono::milliseconds netns_check{1000};
+  };
+
+  Enrolment(Loop& loop, Capture& capture, Announcements& announcements, PodChannel channel, Options options);
+  ~Enrolment();
+  Enrolment(const Enrolment&) = delete;
+  Enrolment& operator=(const Enrolment&) = delete;
+
+  // `wanted`: pods to enrol; `alive`: uids of this node's pods that exist, wanted or not. The first call also takes
+  // over what an earlier agent left.
+  void set_wanted(const std::vector<LocalPodSpec>& wanted, const std::set<std::string>& alive);
+  void proxy_synced();
+  void proxy_gone();
+  void old_listeners(GivenBack given);
+  void accepting(const std::string& uid);
+  void released(const std::string& uid);
+  // A namespace may have come: pods that wait are tried again now.
+  void retry_waiting();
+
+  std::vector<PodStatus> status() const;
+  // Whether a proxy may have a certificate of this identity: some pod here, in whatever state, bears it.
+  bool has_identity(const std::string& identity) const;
+  // A proxy is connected and accepts for every pod, and no pod waits.
+  bool settled() const;
+
+ private:
+  struct Pod {
+    LocalPodSpec spec;
+    PodState state = PodState::waiting;
+    std::string error;
+    bool wanted = true;
+    bool removed = false;  // leaves because it is gone, not because it was unlabelled
+    bool has_listeners = false, armed = false, announced = false;
+    bool offered = false, accepting = false;
+    bool release_pending = false;  // the proxy still closes an earlier life of this uid
+    unsigned tries = 0;
+    NamespaceId netns{};
+    Loop::TimerId timer = 0, release_timer = 0;
+  };
+
+  void adopt_known();
+  void update(Pod& pod, const LocalPodSpec& spec);
+  void enrol(Pod& pod);
+  void retry_later(Pod& pod, std::string why);
+  bool offer(Pod& pod);
+  void arm(Pod& pod);
+  void announce(Pod& pod);
+  void withdraw(Pod& pod);
+  void withdraw_from_proxy(Pod& pod, bool removed);
+  void leave(Pod& pod, bool removed);
+  void leave_again(Pod& pod);
+  void disarm_and_drain(Pod& pod);
+  void finish_draining(Pod& pod);
+  void check_namespaces();
+  void start_timer(Pod& pod, std::chrono::milliseconds delay, void (Enrolment::*then)(Pod&));
+
+  Loop& loop_;
+  Capture& capture_;
+  Announcements& announcements_;
+  PodChannel channel_;
+  Options options_;
+  std::map<std::string, Pod> pods_;
+  bool adopted_ = false;
+  Loop::TimerId check_timer_ = 0;
+};
+
+}  // namespace weir::agent

@@ -1,0 +1,45 @@
+// stat and setns. See netns.h.
+#include "agent/enrol/netns.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <thread>
+
+#include "agent/loop/files.h"
+#include "nodeproxy/base/fd.h"
+
+namespace weir::agent {
+
+std::optional<NamespaceId> namespace_id(const std::filesystem::path& path) {
+  struct statfs filesystem{};
+  struct stat file{};
+  if (::statfs(path.c_str(), &filesystem) != 0 || filesystem.f_type != NSFS_MAGIC) return std::nullopt;
+  if (::stat(path.c_str(), &file) != 0) return std::nullopt;
+  return NamespaceId{file.st_dev, file.st_ino};
+}
+
+Result<std::pair<uint16_t, uint16_t>> local_port_range(int netns_fd) {
+  Result<std::string> text = fail(Source::agent, Reason::internal);
+  // /proc/sys/net shows the namespace of the thread that opens it (net/sysctl_net.c).
+  std::thread([&] {
+    if (::setns(netns_fd, CLONE_NEWNET) != 0) {
+      text = fail_errno(Source::agent, "entering a pod's network namespace", errno);
+      return;
+    }
+    text = read_small_file("/proc/sys/net/ipv4/ip_local_port_range");
+  }).join();
+  if (!text) return std::unexpected(text.error());
+  unsigned first = 0, last = 0;
+  if (std::sscanf(text->c_str(), "%u %u", &first, &last) != 2 || first > 65535 || last > 65535) {
+    return fail(Source::agent, Reason::io, "net.ipv4.ip_local_port_range reads: " + *text);
+  }
+  return std::pair{static_cast<uint16_t>(first), static_cast<uint16_t>(last)};
+}
+
+}  // namespace weir::agent

@@ -1,0 +1,20 @@
+#pragma once
+// What the agent asks of a network namespace without capturing it. Thread: any; blocking.
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "nodeproxy/base/error.h"
+
+namespace weir::agent {
+
+// Which namespace a file such as /run/netns/NAME stands for: device and inode of nsfs. Nothing when the file is not
+// there or is no namespace (yet: `ip netns add` makes the file first and mounts the namespace then).
+using NamespaceId = std::pair<uint64_t, uint64_t>;
+std::optional<NamespaceId> namespace_id(const std::filesystem::path& path);
+
+// net.ipv4.ip_local_port_range of the namespace (it governs IPv6 too); entered on a short-lived thread.
+Result<std::pair<uint16_t, uint16_t>> local_port_range(int netns_fd);
+
+}  // namespace weir::agent

@@ -1,0 +1,151 @@
+// Typed access to YAML nodes, refusing with path and line. See fields.h.
+#include "agent/files/fields.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <set>
+
+#include "nodeproxy/base/ip.h"
+
+namespace weir::agent {
+namespace {
+
+std::optional<uint32_t> to_number(std::string_view text) {
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::string join(std::initializer_list<std::string_view> words) {
+  std::string out;
+  for (const auto word : words) out += (out.empty() ? "" : ", ") + std::string(word);
+  return out;
+}
+
+}  // namespace
+
+Field::Field(YAML::Node node, std::string path)
+    : Field(node, std::move(path), node.Mark().line + 1, !node.IsNull()) {}
+
+Field::Field(YAML::Node node, std::string path, int line, bool present)
+    : node_(std::move(node)), path_(std::move(path)), line_(line), present_(present) {}
+
+void Field::refuse(std::string_view why) const {
+  throw Refused{line_, (path_.empty() ? "the document" : path_) + " " + std::string(why)};
+}
+
+Field Field::operator[](const char* name) const {
+  const std::string path = path_.empty() ? name : path_ + "." + name;
+  if (!present_) return {YAML::Node(), path, line_, false};
+  if (!node_.IsMap()) refuse("must be a map");
+  const YAML::Node& self = node_;  // const: a look-up must not insert
+  const YAML::Node member = self[name];
+  if (!member.IsDefined() || member.IsNull()) return {YAML::Node(), path, line_, false};
+  return {member, path, member.Mark().line + 1, true};
+}
+
+std::string Field::text(std::string_view fallback) const {
+  if (!present_) return std::string(fallback);
+  if (!node_.IsScalar()) refuse("must be a single value");
+  return node_.Scalar();
+}
+
+std::string Field::needed_text() const {
+  std::string value = text();
+  if (value.empty()) refuse("is missing");
+  return value;
+}
+
+bool Field::is_number() const {
+  return present_ && node_.IsScalar() && to_number(node_.Scalar()).has_value();
+}
+
+uint32_t Field::number(uint32_t min, uint32_t max) const {
+  const auto value = to_number(needed_text());
+  if (!value || *value < min || *value > max) {
+    refuse("must be a number from " + std::to_string(min) + " to " + std::to_string(max));
+  }
+  return *value;
+}
+
+uint32_t Field::number_or(uint32_t fallback, uint32_t min, uint32_t max) const {
+  return present_ ? number(min, max) : fallback;
+}
+
+bool Field::boolean(bool fallback) const {
+  if (!present_) return fallback;
+  const std::string value = text();
+  if (value == "true") return true;
+  if (value != "false") refuse("must be true or false");
+  return false;
+}
+
+size_t Field::word(std::initializer_list<std::string_view> words, size_t fallback) const {
+  if (!present_) return fallback;
+  const auto found = std::ranges::find(words, std::string_view(text()));
+  if (found == words.end()) refuse("is '" + text() + "', must be one of: " + join(words));
+  return static_cast<size_t>(found - words.begin());
+}
+
+std::string Field::ip() const {
+  std::string value = needed_text();
+  if (!Ip::parse(value)) refuse("is no IP address: " + value);
+  return value;
+}
+
+std::string Field::cidr() const {
+  std::string value = needed_text();
+  if (!Prefix::parse(value)) refuse("is no IP block such as 10.0.0.0/8: " + value);
+  return value;
+}
+
+std::vector<Field> Field::items() const {
+  std::vector<Field> out;
+  if (!present_) return out;
+  if (!node_.IsSequence()) refuse("must be a list");
+  for (size_t i = 0; i < node_.size(); ++i) {
+    const YAML::Node item = node_[i];
+    out.push_back({item, path_ + "[" + std::to_string(i) + "]", item.Mark().line + 1, !item.IsNull()});
+  }
+  return out;
+}
+
+std::vector<std::pair<std::string, Field>> Field::entries() const {
+  std::vector<std::pair<std::string, Field>> out;
+  if (!present_) return out;
+  if (!node_.IsMap()) refuse("must be a map");
+  std::set<std::string> seen;
+  for (const auto& entry : node_) {
+    if (!entry.first.IsScalar()) refuse("has a key that is no word");
+    std::string key = entry.first.Scalar();
+    Field value{entry.second, path_.empty() ? key : path_ + "." + key, entry.first.Mark().line + 1,
+                !entry.second.IsNull()};
+    if (!seen.insert(key).second) value.refuse("is there twice");
+    out.emplace_back(std::move(key), std::move(value));
+  }
+  return out;
+}
+
+std::vector<std::string> Field::texts() const {
+  std::vector<std::string> out;
+  for (const auto& item : items()) out.push_back(item.needed_text());
+  return out;
+}
+
+Labels Field::labels() const {
+  Labels out;
+  for (const auto& [key, value] : entries()) out[key] = value.text();
+  return out;
+}
+
+void Field::only(std::initializer_list<std::string_view> names) const {
+  for (const auto& [key, value] : entries()) {
+    if (std::ranges::find(names, std::string_view(key)) == names.end()) {
+      value.refuse("is not known; known are: " + join(names));
+    }
+  }
+}
+
+}  // namespace weir::agent

@@ -1,0 +1,35 @@
+#pragma once
+// The text of one YAML file → the objects in it, or the one error for which the file is refused whole.
+//
+// Kinds: Namespace, Node, Pod, Service, EndpointSlice, the ConfigMap weir-system/weir, Weir's own kinds, and List of
+// these (as `kubectl get -o yaml` prints). Kinds of other programs are passed over and counted; an unknown kind of
+// weir.dev refuses the file. Pure: no file system. Thread: any.
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/model/objects.h"
+
+namespace weir::agent {
+
+struct SourceError {
+  std::string file;
+  int line = 0;  // 1-based; 0: the file as a whole
+  std::string reason;
+
+  std::string text() const;  // "policies.yaml:12: spec.action is …"
+  bool operator==(const SourceError&) const = default;
+};
+
+struct Parsed {
+  std::vector<Object> objects;       // empty when refused
+  std::optional<SourceError> error;  // the first one
+  // Of a refused file: its AuthorizationPolicies, as far as they can be known. One that was never accepted still counts.
+  std::vector<AuthorizationPolicy> refused_policies;
+  size_t passed_over = 0;
+};
+
+Parsed parse_yaml(const std::string& file, const std::string& text);
+
+}  // namespace weir::agent

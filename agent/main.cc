@@ -1,0 +1,203 @@
+// weir-agent: run (the default), uninstall, ca rotate | retire | list. Parses the command line and owns what run needs.
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <optional>
+
+#include "agent/admin.h"
+#include "agent/app.h"
+#include "agent/loop/files.h"
+#include "nodeproxy/base/log.h"
+
+namespace {
+
+using namespace weir;
+using namespace weir::agent;
+
+// "24h", "30m", "10s", "90": seconds. Nothing: not understood.
+std::optional<std::chrono::seconds> parse_duration(const std::string& text) {
+  size_t end = 0;
+  long value = 0;
+  try {
+    value = std::stol(text, &end);
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+  const std::string unit = text.substr(end);
+  const long factor = unit.empty() || unit == "s" ? 1
+                      : unit == "m"               ? 60
+                      : unit == "h"               ? 3600
+                      : unit == "d"               ? 86400
+                                                  : 0;
+  if (factor == 0 || value <= 0 || value > 100L * 365 * 86400 / factor) return std::nullopt;
+  return std::chrono::seconds(value * factor);
+}
+
+int complain(const Error& error) {
+  log::error("{}", error.describe());
+  return 1;
+}
+
+// Descriptors that make the loop end on SIGTERM and SIGINT; the signals are blocked in every thread made later.
+Fd block_signals() {
+  ::signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  return Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+int run(const AgentOptions& options) {
+  const Fd signals = block_signals();
+  Loop loop;
+  loop.watch(signals.get(), POLLIN, [&](short) {
+    signalfd_siginfo info{};
+    if (::read(signals.get(), &info, sizeof(info)) != sizeof(info)) return;
+    log::info("signal {}: ending; every captured pod stays captured", info.ssi_signo);
+    loop.stop();
+  });
+  auto app = App::start(loop, options);
+  if (!app) return complain(app.error());
+  {
+    Admin admin(loop, **app);
+    if (auto ok = admin.start(options.admin_socket, options.metrics_listen); !ok) return complain(ok.error());
+    log::info("weir-agent {} runs on node {}, reading {}", WEIR_VERSION, options.node,
+              options.source_dir.string());
+    loop.run();
+  }
+  return 0;
+}
+
+// Leaves pods and node as they were: capture, then what this agent announced.
+int uninstall(const AgentOptions& options) {
+  RedirectOptions redirect;
+  redirect.cgroup_root = options.cgroup_root;
+  redirect.bpffs_dir = options.bpffs_dir;
+  redirect.state_dir = options.state_dir;
+  redirect.node_name = options.node;
+  redirect.kubepods_cgroup = options.kubepods_cgroup;
+  int code = 0;
+  // Withdrawn first: from now on peers speak plaintext, which a pod without capture understands.
+  std::error_code none;
+  if (std::filesystem::is_directory(options.shared_dir / "captured", none)) {
+    auto announcements = Announcements::open(options.shared_dir, options.node);
+    if (!announcements) return complain(announcements.error());
+    const auto own = announcements->own();
+    for (const auto& uid : own) {
+      if (auto ok = announcements->withdraw(uid); !ok) code = complain(ok.error());
+    }
+    if (!own.empty()) ::sleep(1);
+  }
+  if (auto ok = Redirect::uninstall(redirect); !ok) code = complain(ok.error());
+  if (auto ok = remove_durably(options.state_dir / "trust-version"); !ok) code = complain(ok.error());
+  if (code == 0) log::info("weir is gone from node {}", options.node);
+  return code;
+}
+
+int ca_rotate(const AgentOptions& options) {
+  const auto id = rotate_root(options.ca_dir);
+  if (!id) return complain(id.error());
+  fmt::print("{}\n", *id);
+  return 0;
+}
+
+int ca_retire(const AgentOptions& options, const std::string& id) {
+  const auto done = retire_root(options.ca_dir, id);
+  return done ? 0 : complain(done.error());
+}
+
+int ca_list(const AgentOptions& options) {
+  const auto roots = read_roots(options.ca_dir);
+  if (!roots) return complain(roots.error());
+  const Root* signing = signing_root(*roots, std::time(nullptr));
+  for (const auto& root : *roots) {
+    fmt::print("{}  {}\n", root.id, &root == signing ? "signs" : root.key ? "trusted, has a key" : "trusted");
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  AgentOptions options;
+  std::string life = "24h", root_id;
+  CLI::App cli("weir-agent: reads the cluster, captures pods, keeps the node's proxy in step");
+  cli.set_version_flag("--version", WEIR_VERSION);
+  cli.add_option("--node", options.node, "name of this node")->check([](const std::string& name) {
+    return name.empty() ? "must not be empty" : "";
+  });
+  cli.add_option("--source", options.source_dir, "directory of YAML objects");
+  cli.add_option("--state-dir", options.state_dir, "what must survive a restart; also the lock")
+      ->capture_default_str();
+  cli.add_option("--shared-dir", options.shared_dir, "announcements, shared by all nodes")
+      ->capture_default_str();
+  cli.add_option("--ca-dir", options.ca_dir, "root certificates and keys")->capture_default_str();
+  cli.add_option("--cert-ttl", life, "life of a workload's certificate: 24h, 30m, 10s")
+      ->capture_default_str();
+  cli.add_option("--trust-domain", options.trust_domain, "unless the settings name one")
+      ->capture_default_str();
+  cli.add_option("--proxy-socket", options.proxy_socket, "where the proxy connects")->capture_default_str();
+  cli.add_option("--admin-socket", options.admin_socket, "HTTP: /status /check /metrics /healthz /readyz")
+      ->capture_default_str();
+  cli.add_option("--metrics-listen", options.metrics_listen, "HTTP: /metrics /healthz /readyz; empty: none")
+      ->capture_default_str();
+  cli.add_option("--cgroup-root", options.cgroup_root, "mount point of cgroup v2")->capture_default_str();
+  cli.add_option("--kubepods-cgroup", options.kubepods_cgroup, "cgroup below which pods run; empty: found");
+  cli.add_option("--bpffs", options.bpffs_dir, "directory on a BPF file system, for pins")
+      ->capture_default_str();
+  cli.add_option("--netns-dir", options.netns_dir, "network namespaces by name")->capture_default_str();
+  cli.add_option("--listeners", options.listeners, "listeners per pod and direction; 0: as many as cores")
+      ->check(CLI::Range(0, 64));
+  cli.add_option("--log-level", options.log_level, "debug, info, warn, error")->capture_default_str();
+  auto* run_command = cli.add_subcommand("run", "run the agent (the default)")->fallthrough();
+  auto* uninstall_command =
+      cli.add_subcommand("uninstall", "leave pods and node as they were")->fallthrough();
+  auto* ca = cli.add_subcommand("ca", "the roots in --ca-dir")->fallthrough();
+  auto* rotate = ca->add_subcommand("rotate", "add a root, which will sign; prints its id")->fallthrough();
+  auto* retire = ca->add_subcommand("retire", "remove a root: what it signed is refused")->fallthrough();
+  retire->add_option("id", root_id, "as printed by rotate or list")->required();
+  auto* list = ca->add_subcommand("list", "the roots, oldest first")->fallthrough();
+  ca->require_subcommand(1);
+  cli.require_subcommand(0, 1);
+  CLI11_PARSE(cli, argc, argv);
+
+  if (!log::init("weir-agent", options.log_level)) {
+    fmt::print(stderr, "weir-agent: --log-level {} is none of debug, info, warn, error\n", options.log_level);
+    return 2;
+  }
+  const auto seconds = parse_duration(life);
+  if (!seconds || seconds->count() < 10) {
+    log::error("--cert-ttl {}: at least 10s, as 24h, 30m or 10s", life);
+    return 2;
+  }
+  options.certificate_life = *seconds;
+  if (*rotate) return ca_rotate(options);
+  if (*retire) return ca_retire(options, root_id);
+  if (*list) return ca_list(options);
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
+  };
+  if (options.node.empty() || !std::ranges::all_of(options.node, plain)) {
+    log::error("--node is needed: a node's name of lower case letters, digits, dots and dashes");
+    return 2;
+  }
+  if (options.trust_domain.empty() ||
+      !std::ranges::all_of(options.trust_domain, [&](char c) { return plain(c) || c == '_'; })) {
+    log::error("--trust-domain {} is no SPIFFE trust domain", options.trust_domain);
+    return 2;
+  }
+  if (*uninstall_command) return uninstall(options);
+  if (options.source_dir.empty()) {
+    log::error("--source DIR is needed{}", *run_command ? "" : "; see --help");
+    return 2;
+  }
+  return run(options);
+}

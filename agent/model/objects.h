@@ -1,0 +1,200 @@
+#pragma once
+// The objects the agent reads, reduced to the fields it uses: Kubernetes' own kinds and Weir's, whoever delivered them
+// (files/ now, a watch later). Everything is a plain value: parsed once, checked for form by the reader, and given its
+// meaning only in derive/.
+// Owner: whoever holds the Objects. Thread: values, no sharing. Lifetime: replaced whole by the next reading.
+// Source of the names: the Kubernetes API reference (core/v1, discovery/v1) and api.md.
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace weir::agent {
+
+using Labels = std::map<std::string, std::string>;
+
+struct ObjectName {
+  std::string ns;  // empty for what has no namespace
+  std::string name;
+
+  std::string text() const { return ns.empty() ? name : ns + "/" + name; }
+  auto operator<=>(const ObjectName&) const = default;
+};
+
+struct Owner {
+  std::string kind, name;
+};
+
+struct Meta {
+  std::string name, ns;
+  std::string uid;  // as written; see Pod::uid()
+  Labels labels, annotations;
+  std::vector<Owner> owners;          // the controller first
+  std::optional<int64_t> created_at;  // Unix seconds of creationTimestamp
+  bool deleting = false;              // has a deletionTimestamp
+
+  ObjectName key() const { return {ns, name}; }
+};
+
+struct Namespace {
+  Meta meta;
+};
+
+struct Node {
+  Meta meta;
+  std::vector<std::string> pod_cidrs;
+  std::vector<std::string> addresses;  // status.addresses that are IPs
+};
+
+struct ContainerPort {
+  std::string name;
+  uint16_t port = 0;
+};
+
+struct Pod {
+  Meta meta;
+  std::string node, service_account = "default", phase;
+  bool host_network = false;
+  std::vector<ContainerPort> ports;    // TCP, of all containers
+  std::vector<std::string> addresses;  // status.podIPs, or podIP
+
+  // metadata.uid, or "namespace/name" where there is none (files).
+  std::string uid() const { return meta.uid.empty() ? meta.ns + "/" + meta.name : meta.uid; }
+  bool ended() const { return phase == "Succeeded" || phase == "Failed"; }
+};
+
+struct ServicePort {
+  std::string name, app_protocol, target_name;
+  uint16_t port = 0, target_port = 0;  // target_name wins; neither: port
+};
+
+struct Service {
+  Meta meta;
+  bool external_name = false;
+  Labels selector;                     // empty: endpoints come from slices somebody else writes
+  std::vector<ServicePort> ports;      // TCP
+  std::vector<std::string> addresses;  // cluster, external and load balancer addresses; none when headless
+  uint32_t affinity_seconds = 0;       // ClientIP
+  bool internal_local = false;         // internalTrafficPolicy: Local
+  std::string traffic_distribution;
+  bool publish_not_ready = false;
+};
+
+struct SlicePort {
+  std::string name, app_protocol;
+  uint16_t port = 0;
+};
+
+struct SliceEndpoint {
+  std::string address;
+  bool ready = true, serving = true, terminating = false;
+  std::string node, zone;
+  std::vector<std::string> hint_zones;
+  std::optional<ObjectName> target;  // a Pod
+};
+
+struct EndpointSlice {
+  Meta meta;
+  std::string service;  // of the same namespace
+  std::vector<SlicePort> ports;
+  std::vector<SliceEndpoint> endpoints;
+};
+
+// ConfigMap weir-system/weir. Empty fields: the default.
+struct MeshSettings {
+  Meta meta;
+  std::string trust_domain, cluster;
+  std::vector<std::string> pod_cidrs, service_cidrs;
+  bool allow_unknown_destinations = false;
+  bool same_node_encrypted = false;
+  uint32_t sessions_per_lane = 0;
+};
+
+// How a policy is attached: to the pods of a Service, to pods by label, or (neither) to its whole namespace.
+struct TargetRef {
+  std::string kind, name, section;
+};
+struct Attachment {
+  std::optional<Labels> selector;
+  std::vector<TargetRef> targets;
+};
+
+enum class Mode : uint8_t { permissive, strict, disabled };
+
+struct PeerAuthentication {
+  Meta meta;
+  Attachment attachment;
+  std::optional<Mode> mode;
+  std::map<uint16_t, Mode> ports;
+};
+
+// One entry of from, to or when; see mesh.proto's Match.
+struct Match {
+  std::vector<std::string> principals, not_principals, namespaces, not_namespaces, ip_blocks, not_ip_blocks;
+  std::vector<uint16_t> ports, not_ports;
+  bool l7 = false;  // says something only a parsed request can answer
+};
+
+struct Rule {
+  std::string name;
+  std::vector<Match> from, to, when;
+};
+
+enum class Action : uint8_t { allow, deny, audit };
+
+struct AuthorizationPolicy {
+  Meta meta;
+  Attachment attachment;
+  Action action = Action::allow;
+  std::vector<Rule> rules;
+  // Not empty: what makes it invalid. It still counts: as an Allow it matches nothing, as a Deny everything.
+  std::string invalid;
+};
+
+struct EndpointWeight {
+  Labels labels;
+  uint32_t weight = 100;
+};
+
+struct TrafficPolicy {
+  Meta meta;
+  Attachment attachment;
+  std::string balancer;  // "", LeastConnections, RoundRobin, Random
+  std::string locality;  // "", None, SameZone, SameNode
+  std::vector<EndpointWeight> weights;
+};
+
+using Object = std::variant<Namespace, Node, Pod, Service, EndpointSlice, MeshSettings, PeerAuthentication,
+                            AuthorizationPolicy, TrafficPolicy>;
+
+// "Pod shop/web-0": unique among objects, and what people read.
+std::string describe(const Object& object);
+const Meta& meta_of(const Object& object);
+
+// All there is, by kind.
+struct Objects {
+  std::map<std::string, Namespace> namespaces;
+  std::map<std::string, Node> nodes;
+  std::map<ObjectName, Pod> pods;
+  std::map<ObjectName, Service> services;
+  std::map<ObjectName, EndpointSlice> slices;
+  std::optional<MeshSettings> settings;
+  std::map<ObjectName, PeerAuthentication> peer_authentications;
+  std::map<ObjectName, AuthorizationPolicy> authorization_policies;
+  std::map<ObjectName, TrafficPolicy> traffic_policies;
+
+  void add(Object object);
+};
+
+// Whether every label of `selector` is among `labels`; an empty selector selects everything.
+bool selects(const Labels& selector, const Labels& labels);
+
+// Weir's own namespace: mesh-wide policies live there, its pods are never enrolled.
+inline constexpr const char* kWeirNamespace = "weir-system";
+inline constexpr const char* kMeshLabel = "weir.dev/mesh";
+inline constexpr const char* kNetnsAnnotation = "weir.dev/netns";
+
+}  // namespace weir::agent

@@ -1,0 +1,28 @@
+#pragma once
+// What the command line of weir-agent says. Plain values, filled by main.cc. Thread: read-only after the start.
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+namespace weir::agent {
+
+struct AgentOptions {
+  std::string node;
+  std::filesystem::path source_dir;
+  std::filesystem::path state_dir = "/var/lib/weir/state";
+  std::filesystem::path shared_dir = "/var/lib/weir/shared";
+  std::filesystem::path ca_dir = "/var/lib/weir/ca";
+  std::chrono::seconds certificate_life{24 * 3600};
+  std::string trust_domain = "cluster.local";
+  std::string proxy_socket = "/run/weir/agent.sock";
+  std::string admin_socket = "/run/weir/agent-admin.sock";
+  std::string metrics_listen = "0.0.0.0:15021";  // empty: none
+  std::filesystem::path cgroup_root = "/sys/fs/cgroup/unified";
+  std::filesystem::path kubepods_cgroup;  // empty: found below cgroup_root
+  std::filesystem::path bpffs_dir = "/sys/fs/bpf/weir";
+  std::filesystem::path netns_dir = "/run/netns";
+  unsigned listeners = 0;  // 0: as many as cores
+  std::string log_level = "info";
+};
+
+}  // namespace weir::agent

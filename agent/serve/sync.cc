@@ -1,0 +1,129 @@
+// Differences, acknowledgements and quarantine. See sync.h.
+#include "agent/serve/sync.h"
+
+#include <utility>
+
+#include "nodeproxy/config/mesh.pb.h"
+
+namespace weir::agent {
+
+namespace pb = weir::mesh::v1;
+
+Sync::Sync(std::shared_ptr<const Resources> last_good, uint64_t version_floor)
+    : last_good_(last_good ? std::move(last_good) : std::make_shared<const Resources>()),
+      version_(version_floor) {}
+
+void Sync::want(std::shared_ptr<const Resources> wanted) {
+  wanted_ = std::move(wanted);
+  stuck_ = false;
+  for (const auto& [id, entry] : quarantine_) {
+    const auto now = wanted_->find(id);
+    if (now != wanted_->end() && now->second == entry.refused) continue;
+    // It changed or went: others may have been refused only because of it, so all get another chance.
+    quarantine_.clear();
+    return;
+  }
+}
+
+std::optional<std::string> Sync::stand_in(const ResourceId& id, const Quarantined& entry) const {
+  const Resources& good = *last_good();
+  switch (entry.stand_in) {
+    case StandIn::last_good: {
+      const auto found = good.find(id);
+      return found == good.end() ? std::nullopt : std::optional(found->second);
+    }
+    case StandIn::invalid: {
+      pb::Resource resource;
+      if (!resource.ParseFromString(entry.refused) || !resource.has_policy()) return std::nullopt;
+      resource.mutable_policy()->set_invalid(true);
+      resource.mutable_policy()->clear_rules();
+      return serialize(resource);
+    }
+    case StandIn::left_out: break;
+  }
+  return std::nullopt;
+}
+
+std::shared_ptr<const Resources> Sync::effective() const {
+  if (quarantine_.empty()) return wanted_;
+  auto out = std::make_shared<Resources>(*wanted_);
+  for (const auto& [id, entry] : quarantine_) {
+    if (auto other = stand_in(id, entry)) {
+      (*out)[id] = std::move(*other);
+    } else {
+      out->erase(id);
+    }
+  }
+  return out;
+}
+
+std::optional<std::string> Sync::next() {
+  if (!wanted_ || in_flight_ || stuck_) return std::nullopt;
+  auto target = effective();
+  static const Resources kNothing;
+  const Delta delta = difference(has_ ? *has_ : kNothing, *target);
+  if (has_ && delta.empty()) {
+    has_ = std::move(target);
+    return std::nullopt;
+  }
+  pb::FromAgent message;
+  pb::Update& update = *message.mutable_update();
+  update.set_version(++version_);
+  update.set_full_state(!has_);
+  for (const auto& id : delta.changed) update.add_changed()->ParseFromString(target->at(id));
+  for (const auto& id : delta.removed) {
+    pb::ResourceKey& key = *update.add_removed();
+    key.set_kind(static_cast<pb::ResourceKind>(id.kind));
+    key.set_name(id.name);
+  }
+  in_flight_ = std::move(target);
+  return message.SerializeAsString();
+}
+
+// False when there is no other form to try.
+bool Sync::put_in_quarantine(const ResourceId& id, const std::string& error) {
+  const auto wanted = wanted_->find(id);
+  if (wanted == wanted_->end()) return false;
+  const auto [entry, is_new] =
+      quarantine_.try_emplace(id, Quarantined{wanted->second, StandIn::last_good, error});
+  const bool is_policy = id.kind == pb::POLICY;
+  if (is_new) {
+    // The last good form only helps when there is one and it is another.
+    const auto good = last_good()->find(id);
+    if (good != last_good()->end() && good->second != wanted->second) return true;
+    entry->second.stand_in = is_policy ? StandIn::invalid : StandIn::left_out;
+    return true;
+  }
+  entry->second.error = error;
+  switch (entry->second.stand_in) {
+    case StandIn::last_good:
+      entry->second.stand_in = is_policy ? StandIn::invalid : StandIn::left_out;
+      return true;
+    case StandIn::invalid: entry->second.stand_in = StandIn::left_out; return true;
+    case StandIn::left_out: break;
+  }
+  return false;
+}
+
+Sync::Outcome Sync::acked(const pb::Ack& ack) {
+  Outcome outcome;
+  if (!in_flight_ || ack.version() != version_) return outcome;  // of an update that no longer matters
+  auto sent = std::exchange(in_flight_, nullptr);
+  if (!ack.refused()) {
+    outcome.applied = true;
+    outcome.first = has_ == nullptr;
+    has_ = std::move(sent);
+    applied_version_ = version_;
+    return outcome;
+  }
+  outcome.error = ack.error();
+  const ResourceId id{static_cast<int>(ack.object().kind()), ack.object().name()};
+  if (put_in_quarantine(id, ack.error())) {
+    outcome.quarantined = id;
+  } else {
+    stuck_ = true;
+  }
+  return outcome;
+}
+
+}  // namespace weir::agent
