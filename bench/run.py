@@ -194,8 +194,8 @@ def main():
 
 
 def finish(options, samples, facts, titles):
-    table.add_differences(samples)
     good = [sample for sample in samples if "failed" not in sample]
+    table.add_differences(good)
     summary = table.summarise(good)
     where = machine(options)
     if options.json:

@@ -9,8 +9,6 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from path import load
-
 SECONDS = 4
 FREQUENCY = 4999
 TOP = 45
@@ -66,23 +64,26 @@ def _system_calls(peer, sampler, case, pids):
     """strace -c of each process in a run of its own: the counts hold, the run itself is slow."""
     strace = ["timeout", "-s", "INT", str(SECONDS), "strace", "-c", "-f", "-q", "-p"]
     watch = lambda pid: subprocess.run([*strace, pid], capture_output=True, text=True).stderr  # noqa: E731
-    target = peer.target("http")
+    sampler.seconds = SECONDS - 2
     with ThreadPoolExecutor() as beside:
         watches = [beside.submit(watch, pid) for pid in pids.split(",")]
-        time.sleep(0.5)
-        done = load.keep_alive(sampler.ground, target, SECONDS - 2, close=case == "short")["requests"]
-    lines = [f"{done} requests, one connection each" if case == "short" else f"{done} requests, 32 connections"]
+        time.sleep(0.3)
+        sample = sampler.sample(peer, case)
+    # The watches saw the warm-up too, which only some cases have: what is exact is one call beside another.
+    done, unit = (sample["bytes"] / 1e6, "MB") if "bytes" in sample else (sample["requests"], "request")
+    lines = [f"{done:.0f} × {unit} in the sample"]
     for side, text in zip("ab", (watch.result() for watch in watches)):
         rows = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(\d*) *(\w+)$", text, re.MULTILINE)
-        lines.append(f"proxy {side}, per request: " + ", ".join(_calls(*row, done) for row in rows if _worth_showing(row, done)))
+        counts = ", ".join(_calls(*row, done) for row in rows if _worth_showing(row, done))
+        lines.append(f"proxy {side}, per {unit}: {counts}")
     return "\n".join(lines)
 
 
-def _worth_showing(row, requests):
+def _worth_showing(row, done):
     calls, _, name = row
-    return name != "total" and int(calls) * 100 > requests
+    return name != "total" and int(calls) * 100 > done
 
 
-def _calls(calls, failed, name, requests):
-    in_vain = f" (failed {int(failed) / requests:.2f})" if failed else ""
-    return f"{name} {int(calls) / requests:.2f}{in_vain}"
+def _calls(calls, failed, name, done):
+    in_vain = f" (failed {int(failed) / done:.2f})" if failed else ""
+    return f"{name} {int(calls) / done:.2f}{in_vain}"

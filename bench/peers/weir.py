@@ -91,7 +91,7 @@ class Weir(Peer):
         return all(self.opened(side) > count for side, count in zip(self.nodes, before))
 
     def opened(self, side):
-        return self.weir(side).metrics("proxy").total(OPENED, security="mtls")
+        return self.weir(side).metrics("proxy").total(OPENED, connection_security="mtls")
 
     def wait(self, what, condition):
         end = time.monotonic() + ENROLMENT_S_MAX
