@@ -42,6 +42,7 @@ struct Redirect::Impl {
   redirect::Programs programs;
   redirect::Maps maps;
   uint64_t cgroup_root_id = 0;
+  uint64_t node_cookie = 0;
   std::map<std::string, redirect::Pod, std::less<>> pods;
 
   redirect::Pod* find(std::string_view uid);

@@ -97,6 +97,7 @@ std::expected<std::unique_ptr<Redirect>, Error> Redirect::open(RedirectOptions o
                                              .programs = std::move(*programs),
                                              .maps = std::move(*maps),
                                              .cgroup_root_id = *root_id,
+                                             .node_cookie = *node_cookie,
                                              .pods = {}});
   if (Status adopted = impl->adopt_cgroups(); !adopted) return std::unexpected(adopted.error());
   if (Status adopted = impl->adopt_pods(); !adopted) return std::unexpected(adopted.error());
@@ -189,6 +190,8 @@ std::expected<void, Error> Redirect::prepare(const PodSpec& spec) {
   if (!netns) return std::unexpected(in_pod(spec.uid, netns.error()));
   auto cookie = netns_cookie(netns->get());
   if (!cookie) return std::unexpected(in_pod(spec.uid, cookie.error()));
+  if (*cookie == impl_->node_cookie)
+    return fail(Source::config, Reason::bad_config, "pod " + spec.uid + " is in the node's own namespace");
 
   Pod* known = impl_->find(spec.uid);
   if (known && known->record.netns_cookie != *cookie) {

@@ -117,8 +117,9 @@ class Redirect {
 
   // Everything but the capture itself: sysctls, rule and routes, listeners, the sk_lookup instance, the seeded
   // LISTEN counts. Idempotent: for a known pod it brings addresses and missing parts up to date and leaves
-  // listeners it holds alone. If the namespace at netns_path is another than before, the old one is removed
-  // first. On error everything is put back.
+  // listeners alone that it holds or that a proxy still serves; opens new ones when nobody does. If the namespace
+  // at netns_path is another than before, the old one is removed first. The node's own namespace is refused. On
+  // error a new pod is put back; a known one stays as far as it got, captured if it was.
   std::expected<void, Error> prepare(const PodSpec& pod);
 
   // The last step of enrolment: one map entry. The pod must be prepared and hold listeners.

@@ -8,6 +8,9 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 
+#include "agent/redirect/maps.h"
+#include "agent/redirect/pins.h"
+#include "bpf/abi.h"
 #include "tests/bpf/rig.h"
 
 using namespace weir;
@@ -240,4 +243,30 @@ TEST_CASE("reconciliation finds nothing to correct while listeners come and go",
   }
   CHECK(scene.open(8080));
   CHECK_FALSE(scene.open(8081));
+}
+
+TEST_CASE("a wrong count is corrected by reconciliation, too high and too low", "[inbound]") {
+  Scene scene;
+  Fd application = listen_in(scene.pod, {.port = 8080});
+  capture(*scene.redirect, scene.pod);
+  auto maps = agent::redirect::Maps::open(agent::redirect::Pins(scene.rig.options().bpffs_dir));
+  REQUIRE(maps);
+  auto cookie = agent::redirect::netns_cookie(scene.pod.netns.get());
+  REQUIRE(cookie);
+  weir_listen_key right{.netns_cookie = *cookie, .port = 8080, .family_class = WEIR_CLASS_IPV4, .zero = 0};
+  weir_listen_key nobody{.netns_cookie = *cookie, .port = 8081, .family_class = WEIR_CLASS_IPV4, .zero = 0};
+  REQUIRE(maps->listening.set(right, 0));
+  REQUIRE(maps->listening.set(nobody, 3));
+  CHECK_FALSE(scene.open(8080));
+  CHECK(scene.open(8081));
+  auto done = scene.redirect->reconcile();
+  REQUIRE(done);
+  CHECK(done->listen_counts_corrected == 2);
+  CHECK(scene.open(8080));
+  CHECK_FALSE(scene.open(8081));
+  REQUIRE(maps->listening.erase(right));
+  done = scene.redirect->reconcile();
+  REQUIRE(done);
+  CHECK(done->listen_counts_corrected == 1);
+  CHECK(scene.open(8080));
 }

@@ -351,6 +351,10 @@ TEST_CASE("preparing again follows a pod's addresses and its namespace", "[lifec
   CHECK(dial_from(&successor, "203.0.113.7", 80).error == 0);
   CHECK(redirect->counters().pods_armed == 1);
   CHECK_FALSE(redirect->prepare(successor.spec()));  // one namespace, two uids
+  auto host = successor.spec();
+  host.uid = "host";
+  host.netns_path = "/proc/thread-self/ns/net";  // this thread is the node
+  CHECK_FALSE(redirect->prepare(host));
   auto nowhere = pod.spec();
   nowhere.netns_path = "/etc/hostname";
   CHECK_FALSE(redirect->prepare(nowhere));

@@ -297,3 +297,15 @@ TEST_CASE("the listeners' port is refused to applications", "[outbound]") {
   CHECK_FALSE(redirect.reopen_listeners(pod.uid));  // this process is in the root cgroup, not the agent's
   rig.in_cgroup(own_cgroup, [&] { CHECK(redirect.reopen_listeners(pod.uid)); });
 }
+
+TEST_CASE("an application that already has the usual port keeps it", "[outbound]") {
+  Rig rig;
+  TestPod& pod = rig.add_pod("client");
+  Fd application = listen_in(pod, {.ip = "0.0.0.0", .port = WEIR_LISTENER_PORT, .reuseport = true});
+  auto redirect = rig.open();
+  capture(*redirect, pod);
+  CHECK(redirect->listeners(pod.uid)->port == WEIR_LISTENER_PORT + 1);
+  CHECK(dial_from(&pod, "203.0.113.7", 81).error == 0);
+  CHECK(accept_outbound(*redirect, pod));
+  CHECK_FALSE(accept_within(application.get(), 50ms));
+}
