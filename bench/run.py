@@ -187,7 +187,7 @@ def main():
             path.pause()
         sampler = cases.Sampler(place, origin, latency_binary(options), options.quick, 0 if options.no_wait else 10)
         if options.profile:
-            print(profile.profile(paths[0], sampler, options.cases[0], run_dir))
+            profile.profile(paths[0], sampler, options.cases[0], run_dir)
             return 0
         samples, facts = take_samples(options, sampler, paths)
     return finish(options, samples, facts, {path.name: path.title for path in paths})

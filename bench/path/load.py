@@ -64,16 +64,18 @@ class Origin:
         """One that serves one test and ends: an aborted test would leave a lasting one busy."""
         argv = ["iperf3", "--server", "--one-off", "--port", ORIGIN_PORTS["bulk"]]
         process = self.ground.start(SERVER, argv, procs.LOAD_CPU, self.run_dir / "iperf3.log")
-        _wait_for_listener(process.pid, ORIGIN_PORTS["bulk"])
+        _wait_for_listener(process, ORIGIN_PORTS["bulk"])
         return process
 
 
-def _wait_for_listener(pid, port, limit_s=5):
+def _wait_for_listener(process, port, limit_s=5):
     """Looks into /proc instead of connecting: a connection would be the one test that the server serves."""
     wanted = re.compile(rf"^\s*\d+: \w+:{port:04X} \w+:0000 0A ", re.MULTILINE)
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
-        tables = (f"/proc/{pid}/net/tcp", f"/proc/{pid}/net/tcp6")
+        if process.poll() is not None:
+            raise RuntimeError(f"the server for port {port} ended with {process.returncode} (iperf3.log of the run says why)")
+        tables = (f"/proc/{process.pid}/net/tcp", f"/proc/{process.pid}/net/tcp6")
         for table in tables:
             with open(table, encoding="ascii") as lines:
                 if wanted.search(lines.read()):

@@ -1,7 +1,7 @@
 """Where a path's proxies spend their time: perf's samples of both processes under one of the loads, as text.
 
 cpu-clock is the event, since virtual machines seldom have hardware counters. Shares are of both proxies together.
-If the kernel's tracepoints can be reached, a second, undisturbed window counts system calls per request.
+System calls are counted by strace in a run of their own.
 """
 
 import re
@@ -15,7 +15,7 @@ TOP = 45
 
 
 def profile(peer, sampler, case, run_dir):
-    """The report on one case's load over SECONDS; the peer is running and paused."""
+    """Prints the report on one case's load over SECONDS; the peer is running and paused."""
     peer.resume()
     sampler.seconds = SECONDS + 2
     sampler.tries = 1
@@ -23,15 +23,14 @@ def profile(peer, sampler, case, run_dir):
     data = run_dir / f"perf-{peer.name}.data"
     record = ["perf", "record", "-q", "-e", "cpu-clock", "-F", FREQUENCY, "-g", "-p", pids, "-o", data]
     sample = _under_load(peer, sampler, case, record)
-    parts = [f"{peer.title}, case {case}: " + _figures(sample)]
+    print(f"{peer.title}, case {case}: {_figures(sample)}")
     for title, words in (
         ("by program and library", ["--no-children", "-g", "none", "--sort", "dso"]),
         ("by symbol, its own time", ["--no-children", "-g", "none", "--sort", "dso,sym"]),
         ("by symbol, with what it calls", ["--children", "-g", "none", "--sort", "sym"]),
     ):
-        parts.append(f"\n== {title}\n" + _report(data, words))
-    parts.append("\n== system calls\n" + _system_calls(peer, sampler, case, pids))
-    return "\n".join(parts)
+        print(f"\n== {title}\n{_report(data, words)}", flush=True)
+    print(f"\n== system calls\n{_system_calls(peer, sampler, case, pids)}")
 
 
 def _under_load(peer, sampler, case, command):
