@@ -17,7 +17,7 @@ namespace weir::agent {
 namespace {
 
 constexpr auto kCaptureCheck = std::chrono::seconds(1);
-constexpr size_t kChecksAtOnce = 16;  // each costs about a millisecond
+constexpr size_t kChecksAtOnce = 2;  // each costs about 6 ms of this thread
 constexpr auto kReconcile = std::chrono::seconds(60);
 constexpr auto kMetricsRefresh = std::chrono::seconds(1);
 constexpr auto kCaRetry = std::chrono::seconds(1);

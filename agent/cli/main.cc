@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -24,6 +25,8 @@ struct Asked {
 Asked ask(const char* who, const std::string& socket_path, const std::string& path) {
   const auto got = get_unix(socket_path, path);
   if (!got) {
+    const int code = got.error().os_code;
+    const std::string what = code != 0 ? std::strerror(code) : got.error().describe();
     std::string hint;
     if (got.error().os_code == ENOENT) {
       hint = fmt::format(
@@ -35,7 +38,7 @@ Asked ask(const char* who, const std::string& socket_path, const std::string& pa
     } else if (got.error().os_code == EACCES) {
       hint = "\n  only the user it runs as may ask: try sudo";
     }
-    return {Json(), fmt::format("{} at {}: {}{}", who, socket_path, got.error().describe(), hint)};
+    return {Json(), fmt::format("{} at {}: {}{}", who, socket_path, what, hint)};
   }
   Json answer = Json::parse(got->body, nullptr, false);
   if (got->status != 200 || answer.is_discarded()) {

@@ -76,6 +76,7 @@ void Enrolment::adopt_known() {
   for (const auto& known : capture_.known_pods()) {
     Pod& pod = pods_[known.spec.uid];
     pod.spec.uid = known.spec.uid;
+    pod.spec.name = {"", known.spec.uid};  // until its object is read
     pod.spec.addresses = known.spec.addresses;
     pod.spec.netns = known.spec.netns_path.filename().string();
     pod.armed = known.armed;
@@ -174,6 +175,11 @@ void Enrolment::enrol(Pod& pod) {
   if (auto ok = capture_.prepare({pod.spec.uid, path, pod.spec.addresses}); !ok) {
     return retry_later(pod, ok.error().describe());
   }
+  // Listeners that live on in a proxy which did not give them back are no use: nobody could hand them on.
+  if (!capture_.listeners(pod.spec.uid)) {
+    if (auto ok = capture_.reopen_listeners(pod.spec.uid); !ok)
+      return retry_later(pod, ok.error().describe());
+  }
   if (pod.netns != NamespaceId{} && pod.netns != *id) pod.armed = false;
   pod.netns = *id;
   pod.has_listeners = true;
@@ -263,7 +269,8 @@ void Enrolment::old_listeners(GivenBack given) {
     if (!adopted) {
       log::error("pod {}: its listeners are opened anew: {}", pod.spec.name.text(),
                  adopted.error().describe());
-      return;
+      pod.offered = true;
+      return withdraw_from_proxy(pod, true);
     }
     pod.has_listeners = pod.offered = pod.accepting = true;
     if (pod.state == PodState::adopting) enrol(pod);
