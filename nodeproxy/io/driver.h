@@ -59,7 +59,7 @@ class Deferred {
 // How a socket of the proxy is made (capture.md "The proxy's sockets").
 struct SocketSpec {
   int netns_fd = -1;            // made in this network namespace; −1: the proxy's own
-  SocketAddress bind;           // unspecified address: none; port 0: the kernel's choice
+  SocketAddress bind = {};      // unspecified address: none; port 0: the kernel's choice
   bool v6 = false;              // family when bind is unspecified
   bool transparent = false;     // IP_TRANSPARENT: bind an address that is not the pod's
   uint32_t mark = 0;            // SO_MARK
@@ -90,6 +90,9 @@ class Driver {
   virtual Result<SocketAddress> local_address(int fd) = 0;
   virtual Result<SocketAddress> peer_address(int fd) = 0;
   virtual void shutdown_write(int fd) = 0;
+  // Whether the connection is over without a FIN of ours: a reset is told once, and if a send was told, the next
+  // receive says end of stream. To be asked then, while our own direction is still open.
+  virtual bool broken(int fd) = 0;
   virtual void set_reset_on_close(int fd, bool on) = 0;
   virtual void set_no_delay(int fd) = 0;
   virtual void close(int fd) = 0;

@@ -117,6 +117,13 @@ Result<SocketAddress> KernelSockets::peer_address(int fd) {
 // The setters below fail only when the connection is gone already, which the next operation on it reports.
 void KernelSockets::shutdown_write(int fd) { ::shutdown(fd, SHUT_WR); }
 
+// After a FIN of the peer alone the state is CLOSE_WAIT; after a RST, CLOSE (tcp(7), TCP_INFO).
+bool KernelSockets::broken(int fd) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
 void KernelSockets::set_reset_on_close(int fd, bool on) {
   const linger value{.l_onoff = on ? 1 : 0, .l_linger = 0};
   ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof value);

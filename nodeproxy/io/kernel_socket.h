@@ -22,6 +22,7 @@ class KernelSockets {
   static Result<SocketAddress> local_address(int fd);
   static Result<SocketAddress> peer_address(int fd);
   static void shutdown_write(int fd);
+  static bool broken(int fd);
   static void set_reset_on_close(int fd, bool on);
   static void set_no_delay(int fd);
   static void set_blocking(int fd);

@@ -1,9 +1,9 @@
 #pragma once
-// Task<T>: a lazy coroutine with one owner, started by co_await or by Scope::spawn. Parameters by value; no capturing
-// lambda coroutines (their captures die with the lambda). A task inherits the Scope of whoever awaits it, so that
-// cancelling the scope reaches every operation below.
-// Thread: one worker. Lifetime: the frame goes when its owner (the awaiting frame or the scope) drops it, which is
-// only after it has ended.
+// Task<T>: a lazy coroutine with one owner, started by co_await or by Scope::spawn, in the Scope of whoever awaits it.
+// Parameters by value; no capturing lambda coroutines (their captures die with the lambda).
+// gcc 12 makes a trap of `if (co_await …)` and `while (co_await …)` in a coroutine whose outermost block declares no
+// variable: take the result into a variable, then test that.
+// Thread: one worker. Lifetime: the frame goes when its owner drops it, which is only after it has ended.
 #include <coroutine>
 #include <cstdlib>
 #include <optional>

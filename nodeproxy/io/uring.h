@@ -42,6 +42,7 @@ class UringDriver final : public Driver {
   Result<SocketAddress> local_address(int fd) override { return KernelSockets::local_address(fd); }
   Result<SocketAddress> peer_address(int fd) override { return KernelSockets::peer_address(fd); }
   void shutdown_write(int fd) override { KernelSockets::shutdown_write(fd); }
+  bool broken(int fd) override { return KernelSockets::broken(fd); }
   void set_reset_on_close(int fd, bool on) override { KernelSockets::set_reset_on_close(fd, on); }
   void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
   void close(int fd) override { KernelSockets::close(fd); }

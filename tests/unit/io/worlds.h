@@ -11,13 +11,15 @@
 
 #include "nodeproxy/io/scope.h"
 #include "nodeproxy/io/signal.h"
+#include "nodeproxy/io/sim.h"
 #include "nodeproxy/io/socket.h"
 #include "nodeproxy/io/uring.h"
 
 namespace weir::io {
 
 struct UringWorld {
-  explicit UringWorld(UringDriver::Options options = {.entries = 256, .small_buffers = 256, .large_buffers = 64}) {
+  explicit UringWorld(UringDriver::Options options = {
+                          .entries = 256, .small_buffers = 256, .large_buffers = 64}) {
     auto opened = UringDriver::open(options);
     if (!opened) FAIL(opened.error().describe());
     driver_ = std::move(*opened);
@@ -37,6 +39,23 @@ struct UringWorld {
 
  private:
   std::unique_ptr<Driver> driver_;
+};
+
+// The same on the simulator, without faults.
+struct SimulatedWorld {
+  Driver& driver() { return driver_; }
+  int listen(int backlog = 128) {
+    return world.listen(driver_, {*Ip::parse("127.0.0.1"), ++port_}, static_cast<size_t>(backlog));
+  }
+  ~SimulatedWorld() {
+    for (const std::string& what : world.audit()) FAIL_CHECK("seed " << world.seed() << ": " << what);
+  }
+
+  SimWorld world{Catch::rngSeed()};
+
+ private:
+  SimDriver& driver_ = world.add_driver();
+  uint16_t port_ = 8000;
 };
 
 // Accepts on a listener until stopped; next() is awaited by one coroutine.
@@ -63,6 +82,7 @@ class Acceptor final : public Op {
     co_return Socket(driver_, fd);
   }
   int fd() const { return fd_; }
+  Driver& driver() const { return driver_; }
   int completions = 0, last_error = 0;
 
  private:
