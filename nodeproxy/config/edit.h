@@ -29,21 +29,28 @@ class ShardEditor {
   std::shared_ptr<const Value> find(const Key& key) const { return map_.find_shared(key); }
 
  private:
-  using Shard = typename ShardedMap<Key, Value>::Shard;
+  using Map = ShardedMap<Key, Value>;
 
-  Shard& writable(const Key& key) {
-    std::shared_ptr<const Shard>& slot = map_.shard_of(key);
-    const auto [known, fresh] = writable_.try_emplace(&slot, nullptr);
-    if (fresh) {
-      auto copy = slot ? std::make_shared<Shard>(*slot) : std::make_shared<Shard>();
-      known->second = copy.get();
-      slot = std::move(copy);
-    }
-    return *known->second;
+  typename Map::Shard& writable(const Key& key) {
+    const size_t index = Map::index(key);
+    typename Map::Branch& branch = own(map_.branch(index), branches_);
+    return own(branch[index % Map::kFan], shards_);
   }
 
-  ShardedMap<Key, Value>& map_;
-  std::unordered_map<const std::shared_ptr<const Shard>*, Shard*> writable_;
+  // What `slot` points to, copied first unless this editor made it.
+  template <typename Piece>
+  static Piece& own(std::shared_ptr<const Piece>& slot, std::unordered_map<const void*, Piece*>& made) {
+    if (const auto found = made.find(slot.get()); slot && found != made.end()) return *found->second;
+    auto copy = slot ? std::make_shared<Piece>(*slot) : std::make_shared<Piece>();
+    Piece& writable = *copy;
+    made.emplace(copy.get(), copy.get());
+    slot = std::move(copy);
+    return writable;
+  }
+
+  Map& map_;
+  std::unordered_map<const void*, typename Map::Branch*> branches_;
+  std::unordered_map<const void*, typename Map::Shard*> shards_;
 };
 
 // Which objects, by name, say that an address is theirs, and which addresses were touched since the last settle().

@@ -137,37 +137,56 @@ struct MeshSettings {
   uint32_t sessions_per_lane = 0;  // 0: limits::sessions_per_lane
 };
 
-// A map cut into shards; copying it copies pointers to shards, writing copies one shard (builder only).
+// A map cut into shards, which hang on branches: copying it copies a pointer per branch, writing copies one branch and
+// one shard (config/edit.h), and everything else is shared by all snapshots.
 template <typename Key, typename Value>
 class ShardedMap {
  public:
-  static constexpr size_t kShards = 512;
+  static constexpr size_t kFan = 32;  // branches, and shards of a branch
   using Shard = std::unordered_map<Key, std::shared_ptr<const Value>>;
+  using Branch = std::array<std::shared_ptr<const Shard>, kFan>;
 
   const Value* find(const Key& key) const {
-    const auto& shard = shards_[index(key)];
-    if (!shard) return nullptr;
-    const auto found = shard->find(key);
-    return found == shard->end() ? nullptr : found->second.get();
+    const std::shared_ptr<const Value>* found = look_up(key);
+    return found == nullptr ? nullptr : found->get();
   }
   std::shared_ptr<const Value> find_shared(const Key& key) const {
-    const auto& shard = shards_[index(key)];
-    if (!shard) return nullptr;
-    const auto found = shard->find(key);
-    return found == shard->end() ? nullptr : found->second;
+    const std::shared_ptr<const Value>* found = look_up(key);
+    return found == nullptr ? nullptr : *found;
   }
   template <typename Visit>
   void for_each(Visit&& visit) const {
-    for (const auto& shard : shards_)
-      if (shard)
-        for (const auto& [key, value] : *shard) visit(key, *value);
+    for (const auto& branch : branches_) {
+      if (!branch) continue;
+      for (const auto& shard : *branch)
+        if (shard)
+          for (const auto& [key, value] : *shard) visit(key, *value);
+    }
   }
-  // Builder only: the shard of the key, made writable (copied once per edit session by the caller's bookkeeping).
-  std::shared_ptr<const Shard>& shard_of(const Key& key) { return shards_[index(key)]; }
+
+  // Builder only: where a key is kept.
+  static size_t index(const Key& key) {
+    // The hash's lowest bits may say little (of an IPv4 address they know only the first byte), so fold all into the
+    // highest and take those.
+    return (std::hash<Key>()(key) * 0x9E3779B97F4A7C15ULL) >> (64 - kIndexBits);
+  }
+  std::shared_ptr<const Branch>& branch(size_t index) { return branches_[index / kFan]; }
 
  private:
-  static size_t index(const Key& key) { return std::hash<Key>()(key) % kShards; }
-  std::array<std::shared_ptr<const Shard>, kShards> shards_;
+  static constexpr int kIndexBits = 10;
+  static_assert(size_t{1} << kIndexBits == kFan * kFan);
+
+  const std::shared_ptr<const Value>* look_up(const Key& key) const {
+    const size_t at = index(key);
+    const auto& branch = branches_[at / kFan];
+    if (!branch) return nullptr;
+    const auto& shard = (*branch)[at % kFan];
+    if (!shard) return nullptr;
+    const auto found = shard->find(key);
+    return found == shard->end() ? nullptr : &found->second;
+  }
+
+  std::array<std::shared_ptr<const Branch>, kFan> branches_;
 };
 
 class Snapshot {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <chrono>
+#include <ctime>
 #include <map>
 #include <random>
 
@@ -267,6 +267,15 @@ TEST_CASE("random updates give the same snapshot as one full state of what is le
   }
 }
 
+TEST_CASE("addresses of one network spread over all shards") {
+  std::map<size_t, int> shards;
+  for (int i = 0; i < 20'000; ++i)
+    ++shards[ShardedMap<Ip, bool>::index(
+        ip("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250)))];
+  CHECK(shards.size() == 1024);
+  for (const auto& [index, count] : shards) CHECK(count < 60);  // 20 each on average
+}
+
 TEST_CASE("one changed endpoint among 100,000 of 10,000 services costs under a millisecond", "[.benchmark]") {
   Builder builder;
   v1::Update all = first_update("");
@@ -294,9 +303,15 @@ TEST_CASE("one changed endpoint among 100,000 of 10,000 services costs under a m
       endpoint->set_workload(workload->uid());
     }
   }
-  const auto start = std::chrono::steady_clock::now();
+  // Time of this thread's CPU: what else the machine does is not the builder's cost.
+  const auto cpu_us = [] {
+    timespec now{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
+  };
+  const double start_us = cpu_us();
   must_apply(builder, all);
-  const auto loaded = std::chrono::steady_clock::now();
+  const double loaded_us = cpu_us() - start_us;
   std::vector<double> costs_us;
   for (uint64_t version = 2; version < 202; ++version) {
     v1::Update one;
@@ -308,15 +323,12 @@ TEST_CASE("one changed endpoint among 100,000 of 10,000 services costs under a m
       one.mutable_changed(0)->mutable_endpoints()->mutable_endpoints(3)->set_ready(false);
       break;
     }
-    const auto before = builder.current();
-    const auto begin = std::chrono::steady_clock::now();
-    must_apply(builder, one);
-    costs_us.push_back(
-        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
+    const double begin_us = cpu_us();
+    must_apply(builder, one);  // and the freeing of the snapshot before
+    costs_us.push_back(cpu_us() - begin_us);
   }
   std::sort(costs_us.begin(), costs_us.end());
-  const double loaded_ms = std::chrono::duration<double, std::milli>(loaded - start).count();
-  WARN("all: " << loaded_ms << " ms; one endpoint: median " << costs_us[costs_us.size() / 2] << " us, most "
-               << costs_us.back() << " us");
+  WARN("all: " << loaded_us / 1000 << " ms; one endpoint: median " << costs_us[costs_us.size() / 2]
+               << " us, most " << costs_us.back() << " us");
   CHECK(costs_us[costs_us.size() / 2] < 1000);
 }
