@@ -21,7 +21,8 @@ App::~App() = default;
 void App::on_snapshot(std::shared_ptr<const config::Snapshot> snapshot) {
   const config::Trust* trust = snapshot->trust();
   if (trust && trust->version != trust_version_) {
-    if (const Status status = certificates_.set_trust({trust->domain, trust->version, trust->roots}); !status) {
+    if (const Status status = certificates_.set_trust({trust->domain, trust->version, trust->roots});
+        !status) {
       log::error("trust bundle {} version {}: {}", trust->domain, trust->version, status.error().describe());
     } else {
       trust_version_ = trust->version;
@@ -41,7 +42,8 @@ void App::on_local_pod(config::LocalPod pod) {
     const std::lock_guard lock(mutex_);
     const auto known = pods_.find(uid);
     if (known != pods_.end() && !known->second.leaving) {
-      if (known->second.accepting == workers_.size()) link_->pod_accepting(uid);  // said again, after a reconnect
+      if (known->second.accepting == workers_.size())
+        link_->pod_accepting(uid);  // said again, after a reconnect
       return;
     }
     auto descriptors = std::make_shared<flow::PodDescriptors>();
@@ -73,7 +75,8 @@ void App::on_local_pod_gone(const std::string& uid, bool removed) {
     if (known->second.leaving && !removed) return;
     if (!known->second.leaving) identity = known->second.descriptors->identity;
     known->second.leaving = true;
-    for (const auto& worker : workers_) worker->post([uid, removed](Worker& to) { to.remove_pod(uid, removed); });
+    for (const auto& worker : workers_)
+      worker->post([uid, removed](Worker& to) { to.remove_pod(uid, removed); });
   }
   log::info("pod {}: {}", uid, removed ? "removed" : "unenrolled, draining");
   if (!identity.empty()) certificates_.remove(identity);
@@ -124,7 +127,8 @@ void App::hand_out_certificates() {
     CertificateState state = certificate_states_[view.identity];
     if (context != state.handed_out) {
       for (const auto& worker : workers_) {
-        worker->post([identity = view.identity, context](Worker& to) { to.set_certificate(identity, context); });
+        worker->post(
+            [identity = view.identity, context](Worker& to) { to.set_certificate(identity, context); });
       }
       if (!context) log::error("certificate for {} has expired: its connections are refused", view.identity);
       if (context) state.error.clear();
@@ -149,8 +153,11 @@ std::vector<config::HeldPod> App::held_pods() {
   const std::lock_guard lock(mutex_);
   for (const auto& [uid, pod] : pods_) {
     if (pod.leaving) continue;
-    config::HeldPod one{.uid = uid, .network_namespace = Fd(::dup(pod.descriptors->netns.get())), .outbound = {},
-                        .inbound = {}, .listener_port = pod.descriptors->listener_port};
+    config::HeldPod one{.uid = uid,
+                        .network_namespace = Fd(::dup(pod.descriptors->netns.get())),
+                        .outbound = {},
+                        .inbound = {},
+                        .listener_port = pod.descriptors->listener_port};
     for (const Fd& fd : pod.descriptors->outbound) one.outbound.emplace_back(::dup(fd.get()));
     for (const Fd& fd : pod.descriptors->inbound) one.inbound.emplace_back(::dup(fd.get()));
     held.push_back(std::move(one));

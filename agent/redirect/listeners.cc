@@ -34,6 +34,9 @@ Result<Fd> open_listener(Direction direction, uint16_t port) {
   int on = 1, off = 0;
   if (::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0 ||
       ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ||
+      // Accepted sockets carry the application's own port and inherit this: without it an application that starts
+      // again while a lane to its port lives could not bind.
+      ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
       ::setsockopt(fd.get(), IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) < 0 ||
       ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) < 0)
     return fail_errno(Source::kernel, "cannot set a listener's options", errno);

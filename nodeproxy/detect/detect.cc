@@ -41,10 +41,8 @@ io::Task<Result<Hello>> first_bytes(io::Driver& driver, io::Socket& socket, io::
   while (sniff == Sniff::need_more) {
     auto more = co_await socket.receive(io::ReceiveSize::small, last);
     if (!more) co_return std::unexpected(more.error());
-    if (more->empty()) {
-      hello.fin = true;
-      break;
-    }
+    // Half a ClientHello is nobody's message: a mesh peer that broke off must not reach the application.
+    if (more->empty()) co_return fail(Source::downstream, Reason::truncated);
     gathered.insert(gathered.end(), more->bytes().begin(), more->bytes().end());
     sniff = sniffer.sniff(gathered);
   }

@@ -21,7 +21,7 @@ struct Hello {
 
 // `silence` is how long to wait for the first byte (kNever: a mesh peer, which speaks first); once bytes have come,
 // limits::first_flight_timeout bounds the rest. Errors: the receive's; detect_timeout for a ClientHello begun and not
-// ended.
+// ended, truncated for one that a FIN cut off.
 io::Task<Result<Hello>> first_bytes(io::Driver& driver, io::Socket& socket, io::TimePoint silence);
 
 }  // namespace weir::detect

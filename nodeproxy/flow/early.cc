@@ -16,6 +16,7 @@ io::Task<void> Early::read_once(io::Socket& client, mesh::SessionStream& session
   read_done_ = true;
   if (buffer->empty()) co_return;  // FIN: the relay sees it again
   kept_ = io::copy_to_buffer(buffer->bytes());
+  forwarded_bytes_ = buffer->size();
   session.write_now(std::move(*buffer));
 }
 

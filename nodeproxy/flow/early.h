@@ -14,12 +14,14 @@ class Early {
   // Ok once the application has accepted. Errors: the session's reason, open_timeout as connect_timeout, or the
   // client's end (client_reset; not to be retried).
   io::Task<Status> until_opened(io::Driver& driver, io::Socket& client, mesh::SessionStream& session);
+  size_t forwarded_bytes() const { return forwarded_bytes_; }  // of the client's, ahead of the relay
 
  private:
   io::Task<void> read_once(io::Socket& client, mesh::SessionStream& session);
 
   io::Buffer kept_;
   std::optional<Error> client_error_;
+  size_t forwarded_bytes_ = 0;
   bool read_done_ = false;
 };
 

@@ -212,6 +212,7 @@ io::Task<Status> by_lane(OutboundFlow& flow, Hop hop) {
     session.abandon(through.error().reason);
     co_return through;
   }
+  flow.record.sent_bytes += flow.early.forwarded_bytes();
   relay::SessionEnd server(session);
   co_await relay_to(flow, server);
   if (flow.why) session.abandon(flow.why->reason);

@@ -21,7 +21,13 @@ class Buffer {
  public:
   Buffer() = default;
   Buffer(BufferPool* pool, std::byte* memory, uint32_t token, size_t size)
-      : pool_(pool), memory_(memory), token_(token), end_(static_cast<uint32_t>(size)) {}
+      : Buffer(pool, memory, token, size, size) {}
+  Buffer(BufferPool* pool, std::byte* memory, uint32_t token, size_t size, size_t capacity)
+      : pool_(pool),
+        memory_(memory),
+        token_(token),
+        end_(static_cast<uint32_t>(size)),
+        capacity_(static_cast<uint32_t>(capacity)) {}
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     Buffer(std::move(other)).swap(*this);
@@ -36,6 +42,8 @@ class Buffer {
   size_t size() const { return end_ - begin_; }
   bool empty() const { return begin_ == end_; }
   void consume(size_t n) { begin_ += static_cast<uint32_t>(n); }
+  // Copies what fits behind the end; how much that was.
+  size_t append(std::span<const std::byte> more);
 
  private:
   void swap(Buffer& other) {
@@ -44,6 +52,7 @@ class Buffer {
     std::swap(token_, other.token_);
     std::swap(begin_, other.begin_);
     std::swap(end_, other.end_);
+    std::swap(capacity_, other.capacity_);
   }
 
   BufferPool* pool_ = nullptr;
@@ -51,10 +60,13 @@ class Buffer {
   uint32_t token_ = 0;
   uint32_t begin_ = 0;
   uint32_t end_ = 0;
+  uint32_t capacity_ = 0;
 };
 
 // A heap-backed buffer for bytes that did not come from a receive (put-back prefixes, decrypted data, tests).
 Buffer copy_to_buffer(std::span<const std::byte> bytes);
+// An empty one with room to append.
+Buffer make_room(size_t capacity);
 // Uninitialised heap memory of `size` bytes; the caller fills all of it.
 Buffer make_buffer(size_t size);
 

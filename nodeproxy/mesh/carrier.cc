@@ -9,6 +9,10 @@ namespace {
 
 constexpr auto kTick = std::chrono::seconds(5);
 constexpr auto kLastWords = std::chrono::seconds(1);  // for close_notify to leave
+// A lane that brought much goes on reading into large buffers until this many receives in a row were short.
+constexpr int kPatientReceives = 16;
+// Behind a full flush a tail below this waits for the next one, instead of being a record and a packet of its own.
+constexpr size_t kTailBytes = 1024;
 // Above this in a tick a lane is bulk: whoever is small should not queue behind it.
 constexpr uint64_t kBulkBytesPerTick = 64ULL << 20;
 
@@ -102,17 +106,18 @@ Status Carrier::take() {
 }
 
 io::Task<Error> Carrier::read_until_end() {
-  bool busy = false;
+  int busy = 0;
   for (;;) {
     Result<io::Buffer> buffer =
-        co_await socket_.receive(busy ? io::ReceiveSize::large : io::ReceiveSize::small);
+        co_await socket_.receive(busy > 0 ? io::ReceiveSize::large : io::ReceiveSize::small);
     if (!buffer) co_return ended_ ? *ended_ : buffer.error();
     if (buffer->empty()) {
       const Status status = tls_->end_of_stream();
       co_return status ? Error{Source::peer, Reason::none, 0, {}} : status.error();
     }
     heard_ = driver_.now();
-    busy = buffer->size() >= limits::receive_buffer_small_bytes;
+    if (busy > 0) --busy;
+    if (buffer->size() >= limits::receive_buffer_small_bytes) busy = kPatientReceives;
     tls_->feed(buffer->writable());
     const Status taken = take();
     want_flush();
@@ -209,6 +214,7 @@ void Carrier::run_deferred() {
       close(written.error());
       return;
     }
+    if (produced > limits::lane_output_bytes / 2 && lane_.queued_bytes() < kTailBytes) break;
   }
   send_output();
 }

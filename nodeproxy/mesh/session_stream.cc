@@ -25,7 +25,16 @@ void SessionStream::accept_open() {
 }
 
 void SessionStream::on_data(std::span<const std::byte> bytes) {
-  received_.push_back(io::copy_to_buffer(bytes));
+  // Bytes that wait are handed on together: a send for each record would be a wake-up of the application for each.
+  if (!received_.empty()) bytes = bytes.subspan(received_.back().append(bytes));
+  if (!bytes.empty()) {
+    if (busy_ || !received_.empty()) {
+      received_.push_back(io::make_room(limits::receive_buffer_large_bytes));
+      received_.back().append(bytes);  // a record is smaller
+    } else {
+      received_.push_back(io::copy_to_buffer(bytes));
+    }
+  }
   changed_.notify();
 }
 
@@ -81,6 +90,7 @@ Result<io::Buffer> SessionStream::Read::await_resume() {
     io::Buffer buffer = std::move(stream_.received_.front());
     stream_.received_.erase(stream_.received_.begin());
     stream_.uncredited_bytes_ += buffer.size();
+    stream_.busy_ = buffer.size() >= limits::frame_payload_max_bytes;
     return buffer;
   }
   if (stream_.failed_) return std::unexpected(*stream_.failed_);

@@ -64,6 +64,7 @@ class SessionStream final : private SessionEvents {
   size_t uncredited_bytes_ = 0;
   std::optional<Error> failed_;
   bool fin_ = false;
+  bool busy_ = false;  // the last read was a full record or more: room is made for several
 };
 
 class SessionStream::Read {

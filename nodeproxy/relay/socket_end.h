@@ -29,6 +29,10 @@ class SocketEnd {
     Result<io::Buffer> await_resume() {
       if (!started_) return std::exchange(end_.put_back_, io::Buffer());
       Result<io::Buffer> buffer = receive_.await_resume();
+      // An error is told once: if our send was told of a reset, this looks like a FIN, and must not pass for one.
+      if (buffer && buffer->empty() && !end_.finished_ && end_.socket_.broken()) {
+        return fail(Source::kernel, Reason::io, ECONNRESET);
+      }
       // Full small reads call for large buffers; a large read that a small buffer would have held, for small ones.
       if (buffer) end_.busy_ = buffer->size() >= limits::receive_buffer_small_bytes;
       return buffer;
@@ -59,12 +63,16 @@ class SocketEnd {
 
   Read read() { return Read(*this); }
   Write write(io::Buffer buffer) { return Write(*this, std::move(buffer)); }
-  void finish() { socket_.shutdown_write(); }
+  void finish() {
+    finished_ = true;
+    socket_.shutdown_write();
+  }
 
  private:
   io::Socket& socket_;
   io::Buffer put_back_;
   bool busy_ = false;
+  bool finished_ = false;  // our FIN has been asked for
 };
 
 }  // namespace weir::relay
