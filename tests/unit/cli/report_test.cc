@@ -14,7 +14,8 @@ const Json kAgent = Json::parse(R"({"version":"1.0","node":"n1","ready":false,"n
           "announced":true,"certificate_not_after":5,"error":""},
          {"uid":"u2","name":"shop/db","identity":"spiffe://y","mode":"Permissive","state":"waiting","announced":false,
           "certificate_not_after":0,"error":"network namespace is not there"}],
- "source":{"errors":[{"file":"bad.yaml","line":3,"reason":"is wrong"}],"notes":[{"object":"TrafficPolicy a/b","text":"no Service"}]},
+ "source":{"errors":[{"file":"bad.yaml","line":3,"reason":"is wrong"}],
+           "notes":[{"object":"TrafficPolicy a/b","text":"no Service"}]},
  "quarantine":[{"object":"POLICY a/p","error":"odd","stands_in":"nothing"}],
  "trust":{"domain":"cluster.local","version":4,"error":"","roots":[{},{}]}})");
 const Json kProxy = Json::parse(R"({"version":"1.1","ready":true,"workers":2,

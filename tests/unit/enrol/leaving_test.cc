@@ -1,0 +1,146 @@
+// The steps of a pod out of the mesh, and what a restarted agent takes over or undoes.
+#include "tests/unit/enrol/fake_node.h"
+
+using namespace weir;
+using namespace weir::agent;
+
+TEST_CASE("an unlabelled pod is withdrawn, left captured for the grace, then drained and restored") {
+  TestNode node;
+  node.enrolment->set_wanted({web()}, kAlive);
+  node.enrolment->accepting("shop/web");
+  node.did();
+  node.enrolment->set_wanted({}, kAlive);
+  CHECK_FALSE(node.announced("shop/web"));
+  CHECK(node.did().empty());
+  node.wait(90);
+  CHECK(node.did() == "disarm shop/web, unenrolled shop/web");
+  CHECK(node.pod().state == PodState::draining);
+  node.enrolment->released("shop/web");
+  CHECK(node.did() == "remove shop/web");
+  CHECK(node.enrolment->status().empty());
+}
+
+TEST_CASE("a pod that is gone leaves without grace, and a proxy that never answers is not waited for") {
+  TestNode node;
+  node.enrolment->set_wanted({web()}, kAlive);
+  node.enrolment->accepting("shop/web");
+  node.did();
+  node.enrolment->set_wanted({}, {});
+  node.wait(20);
+  CHECK(node.did() == "disarm shop/web, removed shop/web");
+  node.wait(200);
+  CHECK(node.did() == "remove shop/web");
+  CHECK(node.enrolment->status().empty());
+}
+
+TEST_CASE("a pod labelled again within the grace was never uncaptured; while draining it is enrolled anew") {
+  TestNode node;
+  node.enrolment->set_wanted({web()}, kAlive);
+  node.enrolment->accepting("shop/web");
+  node.did();
+  node.enrolment->set_wanted({}, kAlive);
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.announced("shop/web"));
+  node.wait(120);
+  CHECK(node.did().empty());
+
+  node.enrolment->set_wanted({}, kAlive);
+  node.wait(90);
+  node.did();
+  node.enrolment->set_wanted({web()}, kAlive);
+  node.enrolment->released("shop/web");
+  CHECK(node.did() == "remove shop/web, prepare shop/web, offer shop/web as spiffe://x");
+  node.enrolment->accepting("shop/web");
+  CHECK(node.announced("shop/web"));
+}
+
+TEST_CASE("a restarted agent takes back what the proxy holds and uncaptures nothing") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
+  REQUIRE(node.announcements->announce(web()));
+  node.start();
+  node.connected = false;
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.did().empty());
+  CHECK(node.pod().state == PodState::adopting);
+  node.connected = true;
+  GivenBack given{"shop/web", 15001, Fd(), {}, {}};
+  given.outbound.emplace_back(::eventfd(0, 0));
+  given.inbound.emplace_back(::eventfd(0, 0));
+  node.enrolment->old_listeners(std::move(given));
+  CHECK(node.did() == "adopt shop/web, prepare shop/web, arm shop/web");
+  CHECK(node.pod().accepting);
+  CHECK(node.announced("shop/web"));
+  node.enrolment->proxy_synced();
+  CHECK(node.did().empty());
+}
+
+TEST_CASE("listeners that no proxy gives back are opened anew") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
+  node.capture.served = true;
+  node.start();
+  node.enrolment->set_wanted({web()}, kAlive);
+  node.enrolment->proxy_synced();
+  CHECK(node.did() == "prepare shop/web, reopen shop/web, offer shop/web as spiffe://x, arm shop/web");
+
+  TestNode lonely;
+  lonely.connected = false;
+  lonely.capture.known = node.capture.known;
+  lonely.start();
+  lonely.enrolment->set_wanted({web()}, kAlive);
+  lonely.wait(90);
+  CHECK(lonely.did().starts_with("prepare shop/web"));
+}
+
+TEST_CASE("listeners that come back and are not this pod's are let go of before new ones are offered") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
+  node.capture.served = true;
+  node.capture.failing["adopt"] = "another namespace";
+  node.start();
+  node.enrolment->set_wanted({web()}, kAlive);
+  GivenBack given{"shop/web", 15001, Fd(), {}, {}};
+  given.outbound.emplace_back(::eventfd(0, 0));
+  given.inbound.emplace_back(::eventfd(0, 0));
+  node.enrolment->old_listeners(std::move(given));
+  CHECK(node.did() == "adopt shop/web, removed shop/web");
+  node.enrolment->proxy_synced();
+  CHECK(node.did() == "prepare shop/web, reopen shop/web, arm shop/web");
+  node.enrolment->released("shop/web");
+  CHECK(node.did() == "offer shop/web as spiffe://x");
+}
+
+TEST_CASE("what an earlier agent left and nobody wants is undone") {
+  TestNode node;
+  node.capture.known = {{{"shop/old", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
+  auto old = web();
+  old.uid = "shop/old";
+  REQUIRE(node.announcements->announce(old));
+  auto lost = web();
+  lost.uid = "shop/lost";
+  REQUIRE(node.announcements->announce(lost));
+  node.start();
+  node.enrolment->set_wanted({}, {});
+  CHECK_FALSE(node.announced("shop/old"));
+  CHECK_FALSE(node.announced("shop/lost"));
+  GivenBack given{"shop/lost", 15001, Fd(), {}, {}};
+  node.enrolment->old_listeners(std::move(given));
+  CHECK(node.did() == "removed shop/lost");
+  node.wait(20);
+  CHECK(node.did() == "disarm shop/old, remove shop/old");
+}
+
+TEST_CASE("announcements of other nodes are left alone") {
+  TestNode node;
+  auto other = Announcements::open(node.path / "shared", "n2");
+  REQUIRE(other);
+  auto theirs = web();
+  theirs.uid = "shop/theirs";
+  REQUIRE(other->announce(theirs));
+  node.start();
+  CHECK(node.announcements->uids().contains("shop/theirs"));
+  CHECK(node.announcements->own().empty());
+  node.enrolment->set_wanted({}, {});
+  CHECK(node.announced("shop/theirs"));
+}
