@@ -1,0 +1,52 @@
+// What the proxy says of itself: sums over workers, bounded labels, no secrets.
+#include "nodeproxy/admin/reports.h"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+namespace weir::admin {
+namespace {
+
+telemetry::WorkerReport report_with(uint64_t opened) {
+  telemetry::WorkerReport report;
+  telemetry::Row row;
+  row.labels.reporter = telemetry::Reporter::destination;
+  row.labels.security = telemetry::Security::mtls;
+  row.labels.service = "shop/web";
+  row.opened = opened;
+  row.failed[static_cast<size_t>(Reason::denied)] = 1;
+  report.rows.push_back(row);
+  report.pods.push_back({"pod", 2});
+  return report;
+}
+
+TEST_CASE("a scrape sums the workers, row by row") {
+  ProcessView view;
+  view.workers = {report_with(3), report_with(4)};
+  const std::string text = metrics_text(view);
+  CHECK(text.find("connection_security=\"mtls\"} 7") != std::string::npos);
+  CHECK(text.find("reason=\"denied\"} 2") != std::string::npos);
+  CHECK(text.find("# TYPE weir_tcp_connections_opened_total counter") != std::string::npos);
+}
+
+TEST_CASE("the status names what keeps the proxy from being ready") {
+  ProcessView view;
+  view.not_ready_because = "no configuration yet";
+  view.workers = {report_with(1), report_with(1)};
+  view.pods.push_back({"pod", "spiffe://cluster.local/ns/a/sa/b", true});
+  view.certificates.push_back({"spiffe://cluster.local/ns/a/sa/b", 1234, ""});
+  const auto status = nlohmann::json::parse(status_json(view));
+  CHECK(status["ready"] == false);
+  CHECK(status["not_ready_because"] == "no configuration yet");
+  CHECK(status["pods"][0]["flows"] == 4);
+  CHECK(status["pods"][0]["certificate_not_after"] == 1234);
+}
+
+TEST_CASE("bytes that are no UTF-8 do not break the JSON") {
+  telemetry::FlowView flow;
+  flow.pod = "\xff\xfe";
+  CHECK_NOTHROW(nlohmann::json::parse(flows_json({flow})));
+}
+
+}  // namespace
+}  // namespace weir::admin

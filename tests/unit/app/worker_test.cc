@@ -1,0 +1,81 @@
+// A worker on its own thread: messages, snapshots and reports from others, drain. Run under TSan too.
+#include "nodeproxy/worker.h"
+
+#include <google/protobuf/text_format.h>
+
+#include <catch2/catch.hpp>
+#include <future>
+#include <thread>
+
+#include "nodeproxy/config/build.h"
+#include "nodeproxy/config/mesh.pb.h"
+#include "nodeproxy/io/uring.h"
+
+namespace weir {
+namespace {
+
+class RunningWorker {
+ public:
+  RunningWorker() : publisher(1) {
+    std::promise<void> started;
+    thread = std::thread([this, &started] {
+      auto driver = io::UringDriver::open({});
+      REQUIRE(driver);
+      worker = std::make_unique<Worker>(std::move(*driver), Worker::Options{.publisher = &publisher,
+                                                                            .pod_accepting = [](auto&) {},
+                                                                            .pod_released = [](auto&) {}});
+      publisher.set_wake(0, [this] { worker->wake(); });
+      started.set_value();
+      worker->run();
+    });
+    started.get_future().wait();
+  }
+  ~RunningWorker() {
+    worker->post([](Worker& to) { to.stop(); });
+    if (thread.joinable()) thread.join();
+  }
+
+  config::Publisher publisher;
+  std::unique_ptr<Worker> worker;
+  std::thread thread;
+};
+
+std::shared_ptr<const config::Snapshot> snapshot(config::Builder& builder, uint64_t version) {
+  mesh::v1::Update update;
+  REQUIRE(google::protobuf::TextFormat::ParseFromString(
+      R"(full_state: true changed { mesh { trust_domain: "cluster.local" node: "a" } })", &update));
+  update.set_version(version);
+  auto built = builder.apply(update);
+  REQUIRE(built);
+  return *built;
+}
+
+TEST_CASE("a worker takes every snapshot that is published, while others ask it for reports") {
+  RunningWorker running;
+  config::Builder builder;
+  for (uint64_t version = 1; version <= 200; ++version) {
+    running.publisher.publish(snapshot(builder, version));
+    std::promise<uint64_t> seen;
+    running.worker->post([&seen](Worker& from) {
+      from.report();
+      seen.set_value(from.context().snapshot ? from.context().snapshot->version : 0);
+    });
+    CHECK(seen.get_future().get() <= version);
+  }
+  for (int i = 0; i < 400 && running.publisher.retained() > 1; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    running.publisher.reclaim();
+  }
+  CHECK(running.publisher.retained() == 1);
+}
+
+TEST_CASE("a worker without flows is drained at once") {
+  RunningWorker running;
+  running.worker->post([](Worker& to) { to.drain(std::chrono::seconds(30)); });
+  const auto begun = std::chrono::steady_clock::now();
+  running.thread.join();
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(5));
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,32 @@
+// The ranges of Weir's own source ports, split between workers.
+#include "nodeproxy/net/source_ports.h"
+
+#include <catch2/catch.hpp>
+#include <set>
+
+namespace weir::net {
+namespace {
+
+TEST_CASE("workers share a range without ever handing out the same port") {
+  std::set<uint16_t> seen;
+  for (uint32_t worker = 0; worker < 3; ++worker) {
+    SourcePorts ports(100, 110, worker, 3);
+    for (uint32_t i = 0; i < ports.count(); ++i) {
+      const uint16_t port = ports.next();
+      CHECK(port >= 100);
+      CHECK(port <= 110);
+      CHECK(seen.insert(port).second);
+    }
+  }
+  CHECK(seen.size() == 11);
+}
+
+TEST_CASE("the whole range is used before a port comes again") {
+  SourcePorts ports(limits::lane_port_first, limits::lane_port_last, 0, 1);
+  const uint16_t first = ports.next();
+  for (uint32_t i = 1; i < ports.count(); ++i) CHECK(ports.next() != first);
+  CHECK(ports.next() == first);
+}
+
+}  // namespace
+}  // namespace weir::net
