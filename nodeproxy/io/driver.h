@@ -97,7 +97,7 @@ class Driver {
   virtual void set_no_delay(int fd) = 0;
   virtual void close(int fd) = 0;
 
-  // One turn of the loop, waiting until `until` at most (or the next timer).
+  // One turn of the loop, waiting until `until` at most (or the next timer); not at all when coroutines were ready.
   virtual void turn(TimePoint until) = 0;
   virtual TimePoint now() const = 0;
   virtual void wake() = 0;  // from any thread: ends a waiting turn

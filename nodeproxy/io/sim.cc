@@ -246,7 +246,10 @@ bool SimDriver::has_work() {
 }
 
 void SimDriver::turn(TimePoint until) {
-  if (has_ready()) run_ready();
+  if (has_ready()) {  // made ready between turns: the caller may have nothing more to wait for
+    run_ready();
+    until = now();
+  }
   world_.wait_for(*this, until);
   poll();
 }

@@ -174,7 +174,10 @@ void UringDriver::cancel(Op& op) {
 // --- A turn -------------------------------------------------------------------------------------------------------
 
 void UringDriver::turn(TimePoint until) {
-  if (has_ready()) run_ready();  // what was made ready between turns may start operations
+  if (has_ready()) {  // made ready between turns: the caller may have nothing more to wait for
+    run_ready();
+    until = now_;
+  }
   wait(until);
   now_ = Clock::now();
   reap();
