@@ -171,6 +171,6 @@ size_t std::hash<weir::Ip>::operator()(const weir::Ip& ip) const noexcept {
   std::memcpy(&high, ip.bytes().data(), 8);
   std::memcpy(&low, ip.bytes().data() + 8, 8);
   uint64_t mixed = (high ^ (low * 0x9E3779B97F4A7C15ULL));
-  mixed ^= mixed >> 29;
-  return mixed * 0xBF58476D1CE4E5B9ULL;
+  mixed = (mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9ULL;
+  return mixed ^ (mixed >> 32);  // users take low bits and high bits
 }
