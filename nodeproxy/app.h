@@ -12,6 +12,7 @@
 
 #include "nodeproxy/admin/reports.h"
 #include "nodeproxy/base/error.h"
+#include "nodeproxy/base/limits.h"
 #include "nodeproxy/base/local_http.h"
 #include "nodeproxy/config/agent_link.h"
 #include "nodeproxy/config/publish.h"
@@ -26,7 +27,7 @@ struct AppOptions {
   std::string metrics_listen = "0.0.0.0:15020";
   std::string admin_socket;  // empty: none
   std::string access_log = "-";
-  int drain_seconds = 30;
+  int drain_seconds = static_cast<int>(limits::drain_default / std::chrono::seconds(1));
 };
 
 class App final : public config::AgentEvents {

@@ -33,11 +33,9 @@ inline constexpr auto lane_ping = 15s;                // silence on a lane with 
 inline constexpr int tcp_user_timeout_ms = 20'000;    // dead peers (TCP_USER_TIMEOUT)
 inline constexpr auto accept_pause = 100ms;           // after EMFILE or ENOMEM
 inline constexpr auto drain_default = 30s;
-inline constexpr auto pod_removed_close = 5s;  // a removed pod's sockets are closed by then
 
 // Memory.
 inline constexpr size_t receive_buffer_small_bytes = 4 * 1024;
-
 inline constexpr size_t early_data_bytes = 16 * 1024;  // kept until OPENED, so another endpoint can be tried
 inline constexpr size_t session_window_initial_bytes = 64 * 1024;
 inline constexpr size_t session_window_max_bytes = 1024 * 1024;

@@ -85,6 +85,9 @@ class NodeWeir:
         self.children[role] = child
         self.record[f"{role}_pid"] = child.pid
         self.lab.save()
+        # The child moves itself into its cgroup; until it has, alive() would take it for ended.
+        self.wait_until(f"the {role} of {self.node} has entered its cgroup",
+                        lambda: child.poll() is not None or child.pid in self.cgroup(role).pids(), 10)
 
     def pid(self, role):
         """The recorded pid if it is still ours, else None."""
