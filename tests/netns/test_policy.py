@@ -68,9 +68,9 @@ def test_deny_wins_over_allow(mesh):
     {"notPrincipals": ["spiffe://cluster.local/ns/clients/sa/bob"], "namespaces": ["clients"]}, {"ipBlocks": ["alice/32"]},
     {"notIpBlocks": ["bob/32", "outsider/32"]}])
 def test_a_source_matches_by_principal_namespace_and_address(mesh, match):
-    blocks = {k: [b.replace("alice", mesh.alice.v4).replace("bob", mesh.bob.v4).replace("outsider", mesh.outsider.v4)
-                  for b in v] for k, v in match.items()}
-    mesh.apply("AuthorizationPolicy", "match", selector=ECHO_PODS, rules=[rule(**blocks)])
+    address = {name + "/32": getattr(mesh, name).v4 + "/32" for name in ("alice", "bob", "outsider")}
+    match = {k: [address.get(value, value) for value in values] for k, values in match.items()}
+    mesh.apply("AuthorizationPolicy", "match", selector=ECHO_PODS, rules=[rule(**match)])
     assert allows(mesh, "alice")
     denies(mesh, "bob", "not_allowed")
     denies(mesh, "outsider", "not_allowed")

@@ -205,12 +205,13 @@ def test_a_reader_that_stalls_and_goes_away_leaves_nothing_behind(mesh):
 
 
 def test_an_application_killed_with_live_connections_resets_them(mesh):
-    script = ("import socket,time; s=socket.create_server(('0.0.0.0',7200)); c=s.accept()[0]; "
-              "c.recv(1); print('ready',flush=True); time.sleep(60)")
+    script = ("import socket,time; s=socket.create_server(('0.0.0.0',7200)); print('listens',flush=True); "
+              "c=s.accept()[0]; c.recv(1); print('has read',flush=True); time.sleep(60)")
     server = mesh.lab.popen("echo-2", ["/usr/bin/python3", "-c", script], stdout=-1)
-    client = eventually(lambda: mesh.alice.connect(mesh.echo_2.v4, 7200))
+    assert server.stdout.readline() == b"listens\n"
+    client = mesh.alice.connect(mesh.echo_2.v4, 7200)
     client.sendall(b"1234")  # Three bytes stay unread: the kernel then ends the connection with RST.
-    assert server.stdout.readline() == b"ready\n"
+    assert server.stdout.readline() == b"has read\n"
     server.kill()
     server.wait()
     server.stdout.close()

@@ -104,6 +104,8 @@ class Place:
             raise AssertionError(f"{self.name} to {address}:{port} should fail, but {what}")
         except ConnectionRefusedError:
             return "refused"
+        except ConnectionResetError:  # It came before connect() had returned.
+            return "reset"
 
     def reaches(self, address, port=apps.WHO):
         """Whether a connection works, for `eventually`."""
@@ -184,6 +186,11 @@ class Mesh:
 
     # --- The beginning and the end of a test ---------------------------------------------------------------------
     def begin(self):
+        """The access log of the test begins here: after what earlier connections still have to say."""
+        for node in NODES if self.lab.options["weir"] else ():
+            eventually(lambda: self.total(node, "weir_tcp_connections_opened_total")
+                       == self.total(node, "weir_tcp_connections_closed_total"), 3)
+        time.sleep(0.05)  # The log is written beside the flows.
         self.marks = {node: self.lab.access_log_size(node) for node in NODES}
 
     def end(self):
