@@ -98,6 +98,11 @@ Status App::listen() {
                                                [this](const auto&, bool) { trust_changed(); });
   netns_watch_ = std::make_unique<DirectoryWatch>(
       loop_, options_.netns_dir, [this](const auto&, bool) { enrolment_->retry_waiting(); }, true);
+  route_watch_ = std::make_unique<RouteWatch>(loop_, [this](const std::string& uid) {
+    for (const auto& pod : enrolment_->status()) {
+      if (pod.spec.uid == uid && pod.state == PodState::captured) check_and_mend(pod.spec);
+    }
+  });
   source_changed({}, true);
   if (!resources_) derive_again();  // an empty directory
   reconcile();
@@ -269,35 +274,45 @@ std::map<std::string, std::string> App::broken_parts(const std::string& uid) {
   return broken;
 }
 
-// Every second the capture of some pods is tested, in turn; what somebody took away is put back.
+// Tests one pod's capture and puts back what somebody took away.
+void App::check_and_mend(const LocalPodSpec& pod) {
+  auto broken = broken_parts(pod.uid);
+  auto& known = broken_[pod.uid];
+  if (!broken.empty()) {
+    const bool is_new = broken != known;
+    if (is_new) {
+      for (const auto& [name, detail] : broken) log::error("pod {}: {}: {}", pod.name.text(), name, detail);
+    }
+    const PodSpec spec{pod.uid, options_.netns_dir / pod.netns, pod.addresses};
+    auto mended = redirect_->prepare(spec);
+    if (mended) mended = redirect_->arm(spec.uid);
+    if (!mended && is_new) {
+      log::error("pod {}: capture cannot be mended: {}", pod.name.text(), mended.error().describe());
+    }
+    broken = broken_parts(pod.uid);
+    if (broken.empty()) log::warn("pod {}: capture mended", pod.name.text());
+  }
+  known = std::move(broken);
+}
+
+// Every second the capture of some pods is tested, in turn; of changed rules and routes the agent hears at once.
 void App::watch_over_capture() {
   loop_.after(kCaptureCheck, [this] { watch_over_capture(); });
   std::vector<LocalPodSpec> captured;
+  std::map<std::string, RouteWatch::Namespace> namespaces;
   for (auto& pod : enrolment_->status()) {
-    if (pod.state == PodState::captured) captured.push_back(std::move(pod.spec));
+    if (pod.state != PodState::captured) continue;
+    if (const auto held = redirect_->listeners(pod.spec.uid)) {
+      namespaces[pod.spec.uid] = {held->netns_cookie, held->netns_fd};
+    }
+    captured.push_back(std::move(pod.spec));
   }
+  if (auto ok = route_watch_->follow(namespaces); !ok) log::warn("{}", ok.error().describe());
   std::erase_if(broken_, [&](const auto& entry) {
     return std::ranges::find(captured, entry.first, &LocalPodSpec::uid) == captured.end();
   });
   for (size_t n = 0; n < std::min(captured.size(), kChecksAtOnce); ++n) {
-    const LocalPodSpec& pod = captured[next_check_++ % captured.size()];
-    auto broken = broken_parts(pod.uid);
-    auto& known = broken_[pod.uid];
-    if (!broken.empty()) {
-      const bool is_new = broken != known;
-      if (is_new) {
-        for (const auto& [name, detail] : broken) log::error("pod {}: {}: {}", pod.name.text(), name, detail);
-      }
-      const PodSpec spec{pod.uid, options_.netns_dir / pod.netns, pod.addresses};
-      auto mended = redirect_->prepare(spec);
-      if (mended) mended = redirect_->arm(spec.uid);
-      if (!mended && is_new) {
-        log::error("pod {}: capture cannot be mended: {}", pod.name.text(), mended.error().describe());
-      }
-      broken = broken_parts(pod.uid);
-      if (broken.empty()) log::warn("pod {}: capture mended", pod.name.text());
-    }
-    known = std::move(broken);
+    check_and_mend(captured[next_check_++ % captured.size()]);
   }
   std::map<std::string, int> failed;
   for (const auto& [uid, parts] : broken_) {

@@ -14,6 +14,7 @@
 
 #include "agent/derive/derive.h"
 #include "agent/enrol/enrolment.h"
+#include "agent/enrol/route_watch.h"
 #include "agent/files/directory.h"
 #include "agent/identity/embedded_ca.h"
 #include "agent/loop/loop.h"
@@ -64,6 +65,7 @@ class App {
 
   std::vector<PodCheck> check_all();
   void watch_over_capture();
+  void check_and_mend(const LocalPodSpec& pod);
   std::map<std::string, std::string> broken_parts(const std::string& uid);
   void reconcile();
   void refresh_metrics();
@@ -78,6 +80,7 @@ class App {
   std::optional<Directory> directory_;
   std::unique_ptr<ProxyServer> server_;
   std::unique_ptr<Enrolment> enrolment_;
+  std::unique_ptr<RouteWatch> route_watch_;
   std::unique_ptr<DirectoryWatch> source_watch_, shared_watch_, ca_watch_, netns_watch_;
 
   Objects objects_;

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "agent/files/endpoints.h"
+
 namespace weir::agent {
 namespace {
 
@@ -176,6 +178,7 @@ Objects Directory::objects() const {
   for (const auto& [name, file] : files_) {
     for (const auto& object : file.good) all.add(object);
   }
+  add_missing_slices(all);
   return all;
 }
 

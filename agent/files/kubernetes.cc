@@ -97,6 +97,9 @@ Pod read_pod(const Field& document) {
   read_container_ports(spec["initContainers"], pod.ports);
   const Field status = document["status"];
   pod.phase = status["phase"].text();
+  for (const auto& condition : status["conditions"].items()) {
+    if (condition["type"].text() == "Ready") pod.ready = condition["status"].text() == "True";
+  }
   for (const auto& entry : status["podIPs"].items()) pod.addresses.push_back(entry["ip"].ip());
   if (pod.addresses.empty() && status["podIP"].present()) pod.addresses.push_back(status["podIP"].ip());
   return pod;

@@ -58,6 +58,7 @@ struct Pod {
   Meta meta;
   std::string node, service_account = "default", phase;
   bool host_network = false;
+  bool ready = true;                   // condition Ready; true where nobody says
   std::vector<ContainerPort> ports;    // TCP, of all containers
   std::vector<std::string> addresses;  // status.podIPs, or podIP
 
