@@ -26,10 +26,10 @@ std::string stream_of(uint64_t key, size_t bytes) {
 std::string request_of(uint64_t id) {
   std::string number = std::to_string(id);
   number.insert(0, kIdDigits - number.size(), '0');
-  return number + stream_of(id, id * 7919 % 50'000);
+  return number + stream_of(id, id * 7919 % 12'000);
 }
 
-std::string answer_of(uint64_t id) { return stream_of(~id, id * 6007 % 90'000); }
+std::string answer_of(uint64_t id) { return stream_of(~id, id * 6007 % 20'000); }
 
 class Relay;
 
@@ -142,7 +142,7 @@ struct Story {
   }
 
   void disturb() {
-    if (clients.size() < 1000 && random() % 3 == 0) add_client();
+    if (random() % 3 == 0) add_client();
     if (!clients.empty()) {
       SimApp& app = *clients[random() % clients.size()];
       const auto what = random() % 20;
@@ -178,7 +178,7 @@ void run_story(uint64_t seed, const SimFaults& faults) {
   const bool calm = faults.error == 0 && faults.reset == 0;
   while (world.network().steps() < steps_wanted()) {
     if (calm) {
-      if (story.clients.size() < 1000) story.add_client();
+      story.add_client();
     } else {
       story.disturb();
     }
