@@ -39,8 +39,9 @@ inline constexpr size_t receive_buffer_small_bytes = 4 * 1024;
 inline constexpr size_t early_data_bytes = 16 * 1024;  // kept until OPENED, so another endpoint can be tried
 inline constexpr size_t session_window_initial_bytes = 64 * 1024;
 inline constexpr size_t session_window_max_bytes = 1024 * 1024;
-inline constexpr size_t pod_buffered_max_bytes =
-    64 * 1024 * 1024;  // windows granted per destination pod and worker
+// Windows granted per destination pod and worker: 4,096 sessions with their first window each. Used only as far as
+// applications do not read.
+inline constexpr size_t pod_buffered_max_bytes = 256 * 1024 * 1024;
 inline constexpr size_t lane_control_queue_bytes = 64 * 1024;
 inline constexpr size_t frame_payload_max_bytes = 16 * 1024 - 64;  // a frame fits a TLS record
 // Whole frames: a read that ends in a crumb makes a record and a packet of its own (measured: a tenth of bulk's CPU).
@@ -52,7 +53,8 @@ inline constexpr size_t config_message_max_bytes = 64 * 1024 * 1024;
 
 // Counts.
 inline constexpr uint32_t sessions_per_lane = 100;
-inline constexpr uint32_t lanes_per_destination = 8;     // per source pod, destination and worker
+inline constexpr uint32_t lanes_per_destination =
+    40;  // per source pod, destination and worker: 4,000 sessions
 inline constexpr uint32_t connections_per_pod = 20'000;  // per worker
 inline constexpr int connect_tries = 3;
 inline constexpr int listen_backlog = 4096;
