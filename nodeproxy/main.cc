@@ -1,4 +1,6 @@
 // weir-proxy: command line and nothing else. Exit codes: 0 drained, 1 could not start, 2 bad arguments.
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 
 #include "nodeproxy/app.h"
@@ -6,6 +8,9 @@
 
 int main(int argc, char** argv) {
   weir::AppOptions options;
+  // Bulk allocates and frees buffers of 64 to 128 KiB all the time: not a mmap, and not a trimmed heap, for each.
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  mallopt(M_TRIM_THRESHOLD, 16 << 20);
   std::string level = "info";
   CLI::App cli("weir-proxy: Weir's node proxy. It carries the TCP traffic of the enrolled pods of one node.");
   auto* agent = cli.add_option("--agent-socket", options.agent_socket, "Unix socket of weir-agent");
