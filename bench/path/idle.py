@@ -21,9 +21,12 @@ def read_answer(connection):
 def main(address, port, count):
     held = []
     for _ in range(int(count)):
-        connection = socket.create_connection((address, int(port)), 10)
-        connection.sendall(b"GET / HTTP/1.1\r\nHost: origin\r\n\r\n")
-        read_answer(connection)
+        try:
+            connection = socket.create_connection((address, int(port)), 10)
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: origin\r\n\r\n")
+            read_answer(connection)
+        except OSError as error:
+            sys.exit(f"{error}, with {len(held)} held")
         held.append(connection)
     print(f"held {len(held)}", flush=True)
     sys.stdin.read()

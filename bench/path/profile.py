@@ -1,7 +1,7 @@
 """Where a path's proxies spend their time: perf's samples of both processes under one of the loads, as text.
 
 cpu-clock is the event, since virtual machines seldom have hardware counters. Shares are of both proxies together.
-System calls are counted by strace in a run of their own.
+System calls are counted in a run of their own.
 """
 
 import re
@@ -12,6 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 SECONDS = 4
 FREQUENCY = 4999
 TOP = 45
+SYSTEM_CALLS = (
+    "accept4 bind clock_gettime close connect epoll_ctl epoll_wait fcntl futex getpeername getpid getsockname getsockopt "
+    "io_uring_enter madvise munmap read readv recvfrom recvmsg sendmsg sendto setns setsockopt shutdown socket write writev"
+).split()
+NAMES = {"raw_syscalls:sys_exit": "(failed)", "io_uring:io_uring_complete": "(io_uring operations)"}
 
 
 def profile(peer, sampler, case, run_dir):
@@ -43,7 +48,7 @@ def _under_load(peer, sampler, case, command):
 
 
 def _watch(command):
-    time.sleep(2)
+    time.sleep(2)  # past the warm-up
     done = subprocess.run([str(word) for word in [*command, "--", "sleep", SECONDS]], capture_output=True, text=True)
     return done.stderr
 
@@ -60,29 +65,33 @@ def _report(data, words):
 
 
 def _system_calls(peer, sampler, case, pids):
-    """strace -c of each process in a run of its own: the counts hold, the run itself is slow."""
-    strace = ["timeout", "-s", "INT", str(SECONDS), "strace", "-c", "-f", "-q", "-p"]
-    watch = lambda pid: subprocess.run([*strace, pid], capture_output=True, text=True).stderr  # noqa: E731
-    sampler.seconds = SECONDS - 2
+    """Counted in the kernel's tracepoints, by perf stat, in the middle of one more run of the load: strace would slow the
+    proxies tenfold, and perf trace loses events under load."""
+    # The tracepoints' file system is mounted for the watching command alone: the machine stays as it is.
+    script = 'mount -t tracefs tracefs /sys/kernel/tracing && exec perf stat -x, "$@"'
+    events = ["-e", "raw_syscalls:sys_exit", "--filter", "ret < 0", "-e", "io_uring:io_uring_complete"]
+    events += ["-e", ",".join(f"syscalls:sys_enter_{name}" for name in SYSTEM_CALLS)]
+    stat = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh", *events]
+    watch = lambda pid: subprocess.run([*stat, "-p", pid, "sleep", str(SECONDS)], capture_output=True, text=True)  # noqa: E731
     with ThreadPoolExecutor() as beside:
-        watches = [beside.submit(watch, pid) for pid in pids.split(",")]
-        time.sleep(0.3)
+        watches = [beside.submit(_after_two_seconds, watch, pid) for pid in pids.split(",")]
         sample = sampler.sample(peer, case)
-    # The watches saw the warm-up too, which only some cases have: what is exact is one call beside another.
-    done, unit = (sample["bytes"] / 1e6, "MB") if "bytes" in sample else (sample["requests"], "request")
-    lines = [f"{done:.0f} × {unit} in the sample"]
-    for side, text in zip("ab", (watch.result() for watch in watches)):
-        rows = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(\d*) *(\w+)$", text, re.MULTILINE)
-        counts = ", ".join(_calls(*row, done) for row in rows if _worth_showing(row, done))
-        lines.append(f"proxy {side}, per {unit}: {counts}")
+    per_s, unit = _speed(sample)
+    lines = []
+    for side, watched in zip("ab", (one.result() for one in watches)):
+        counted = re.findall(r"^(\d+),[^,]*,([\w:]+)", watched.stderr, re.MULTILINE)
+        each = {NAMES.get(event, event.split("sys_enter_")[-1]): int(count) / (per_s * SECONDS) for count, event in counted}
+        shown = [f"{name} {count:.2f}" for name, count in sorted(each.items(), key=lambda e: -e[1]) if count >= 0.01]
+        lines.append(f"proxy {side}, per {unit}: " + (", ".join(shown) or watched.stderr.strip()))
     return "\n".join(lines)
 
 
-def _worth_showing(row, done):
-    calls, _, name = row
-    return name != "total" and int(calls) * 100 > done
+def _after_two_seconds(watch, pid):
+    time.sleep(2)
+    return watch(pid)
 
 
-def _calls(calls, failed, name, done):
-    in_vain = f" (failed {int(failed) / done:.2f})" if failed else ""
-    return f"{name} {int(calls) / done:.2f}{in_vain}"
+def _speed(sample):
+    if "bytes" in sample:
+        return sample["bytes"] / 1e6 / sample["wall_s"], "MB"
+    return sample.get("per_s") or sample["requests"] / sample["wall_s"], "request"

@@ -64,5 +64,6 @@ class HaproxyTcp(ExplicitPair):
             stats.connect(str(self.stats_socket("b")))
             stats.sendall(b"show info\n")
             answer = b"".join(iter(lambda: stats.recv(65536), b"")).decode()
-        facts.update(line.split(": ", 1) for line in answer.splitlines() if line.startswith(("CumSslConns", "SslFrontendSessionReuse_pct")))
+        told = ("CumSslConns", "SslFrontendSessionReuse_pct")
+        facts.update(line.split(": ", 1) for line in answer.splitlines() if line.startswith(told))
         return facts
