@@ -185,7 +185,7 @@ TEST_CASE("buffers are committed as they are used, not when the driver is opened
   };
   const long before = resident_kib();
   UringWorld world({.entries = 1024, .small_buffers = 16'384, .large_buffers = 2'048});  // 192 MiB
-  CHECK(resident_kib() - before < 4 * 1024);
+  CHECK(resident_kib() - before < 64 * 1024);  // AddressSanitizer's shadow of it is 24 MiB
 }
 
 TEST_CASE("a socket carries every option it was asked for, and always TCP_NODELAY and close-on-exec") {
