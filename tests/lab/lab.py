@@ -18,6 +18,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,14 +213,17 @@ class Lab:
         """As a kubelet does: processes, network, object."""
         pod = self.pod(name)
         self.place(name)[1].remove()
+        shutil.rmtree(self.pod_directory(pod), ignore_errors=True)
         if not pod["spec"].get("hostNetwork"):
             network.remove_pod(self.node_netns(pod["spec"]["nodeName"]), self.netns_of_pod(pod))
         self.manifests.delete("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"])
 
+    def pod_directory(self, pod):
+        return self.directory / "pods" / pod_name(pod).replace("/", "_")
+
     def start_containers(self, pod):
         """Runs the command of each container that has one, with its output in /run/weir-lab/NAME/pods/POD/."""
-        name = pod_name(pod)
-        directory = self.directory / "pods" / name.replace("/", "_")
+        name, directory = pod_name(pod), self.pod_directory(pod)
         for container in pod["spec"].get("containers", []):
             if not container.get("command"):
                 continue

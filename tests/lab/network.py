@@ -91,7 +91,11 @@ def pod_port(netns):
 def make_pod(node_netns, netns, addresses, pod_ranges):
     make_namespace(netns)
     port = pod_port(netns)
-    ip(node_netns, f"link add {port} type veth peer name eth0 netns {netns}", f"link set {port} master cni0 up")
+    # The hardware address is made of the IP, as CNI plugins do: who gets a reused IP is reached at once, and not when
+    # its neighbours' ARP entries have expired.
+    mac = "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.ip_address(addresses[0]).packed[-4:])
+    ip(node_netns, f"link add {port} type veth peer name eth0 address {mac} netns {netns}",
+       f"link set {port} master cni0 up")
     lines = []
     for address in addresses:
         net = next((n for n in map(ipaddress.ip_network, pod_ranges) if ipaddress.ip_address(address) in n), None)

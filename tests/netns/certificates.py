@@ -46,6 +46,7 @@ def self_signed(name=ALICE):
     certificate, key = directory / "cert.pem", directory / "key.pem"
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 1, "-subj", "/CN=x",
             "-addext", f"subjectAltName=critical,URI:{name}", "-addext", "basicConstraints=critical,CA:FALSE",
+            "-addext", "keyUsage=critical,digitalSignature", "-addext", "extendedKeyUsage=serverAuth,clientAuth",
             "-keyout", key, "-out", certificate)
     return certificate, key
 

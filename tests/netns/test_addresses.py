@@ -234,16 +234,16 @@ slow = []
 for number in range(new):
     begun = time.monotonic()
     with socket.create_connection((address, port)) as connection: ask(connection, b'new')
-    if time.monotonic() - begun > 0.2: slow.append(round(time.monotonic() - begun, 2))
+    if time.monotonic() - begun > 0.7: slow.append(round(time.monotonic() - begun, 2))
 for connection in held: ask(connection, b'held')
 print(len(slow), max(slow, default=0))
 """
 
 
-@pytest.mark.parametrize("client, live, new", [("alice", 700, 1500), ("stranger", 1000, 1500)])
+@pytest.mark.parametrize("client, live, new", [("alice", 1000, 1500), ("stranger", 1000, 1500)])
 def test_many_live_connections_never_stall_a_new_one(mesh, client, live, new):
     """The ports of Weir's own sockets towards an application never meet those its client's kernel picks."""
     done = mesh.lab.exec(client, ["/usr/bin/python3", "-c", MANY, mesh.echo_2.v4, apps.ECHO, live, new], timeout=120)
     assert done.returncode == 0, done.stderr
     slow, longest = done.stdout.split()
-    assert int(slow) <= new // 1000, f"{slow} of {new} new connections took more than 0.2 s, the longest {longest} s"
+    assert int(slow) <= new // 1000, f"{slow} of {new} new connections took more than 0.7 s, the longest {longest} s"

@@ -123,7 +123,7 @@ def test_a_removed_pods_connections_end_and_its_address_serves_its_next_owner(me
         assert flow.recv(1) == b"x"
     document = replace_pod(mesh, "echo-3", "heir", "heir")
     inwards.settimeout(7)
-    assert ending(inwards) == "reset"
+    assert ending(inwards) in ("fin", "reset")  # What the kernel sent for an application that had read everything.
     inwards.close()
     outwards.close()
     mesh.meshed("heir")

@@ -55,7 +55,7 @@ class Place:
     def borrow(self, timeout, **request):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as desk:
             desk.settimeout(timeout + 5)
-            desk.connect(str(self.lender))
+            eventually(lambda: desk.connect(str(self.lender)), 5, 0.05)  # The pod may have just been made.
             desk.send(json.dumps(request | {"timeout": timeout}).encode())
             answer, descriptors, _, _ = socket.recv_fds(desk, 4096, 1)
         code = json.loads(answer)["errno"]
@@ -188,10 +188,16 @@ class Mesh:
     def begin(self):
         """The access log of the test begins here: after what earlier connections still have to say."""
         for node in NODES if self.lab.options["weir"] else ():
-            eventually(lambda: self.total(node, "weir_tcp_connections_opened_total")
-                       == self.total(node, "weir_tcp_connections_closed_total"), 3)
+            eventually(lambda: self.nothing_open(node), 8)
         time.sleep(0.05)  # The log is written beside the flows.
         self.marks = {node: self.lab.access_log_size(node) for node in NODES}
+
+    def nothing_open(self, node):
+        metrics = self.lab.metrics(node)
+        for reporter in ("source", "destination"):
+            opened, closed = (metrics.total(f"weir_tcp_connections_{what}_total", reporter=reporter)
+                              for what in ("opened", "closed"))
+            assert opened == closed, f"{node}, {reporter}: {opened} connections opened and {closed} closed"
 
     def end(self):
         """Takes back what the test applied; fails if a proxy or an agent has ended that the test did not end itself."""
@@ -232,11 +238,13 @@ class Mesh:
                        or False, 10, 0.03)
 
     def meshed(self, name, nodes=NODES):
-        """Waits until the proxies of these nodes know that this pod is captured, so that they speak mTLS to it."""
+        """Waits until the proxies of these nodes know that this pod is captured; if all do, until it answers too."""
         pod = self.lab.pod(name)["metadata"]
         uid = pod.get("uid", f"{pod['namespace']}/{pod['name']}")
         for node in nodes:
             eventually(lambda: uid in self.lab.weir(node).peers())
+        if nodes == NODES:
+            eventually(lambda: self.alice.reaches(self.lab.addresses(name)[0]))
 
     # --- What was observed ---------------------------------------------------------------------------------------
     def entries(self, node, **fields):
