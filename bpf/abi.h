@@ -25,6 +25,8 @@
 
 #define WEIR_TABLE 0x77e1u
 #define WEIR_RULE_PRIORITY 77u
+// Behind it: a marked packet that did not loop, because somebody deleted that rule or route, is unreachable.
+#define WEIR_BARRIER_PRIORITY 78u
 
 // First port tried for the in-pod listeners, and how many after it.
 #define WEIR_LISTENER_PORT 15001u

@@ -28,15 +28,23 @@ const std::optional<Ip>& source_of(const PodRoutes& routes, int family) {
   return family == AF_INET ? routes.source4 : routes.source6;
 }
 
-NetlinkMessage rule_message(uint16_t type, uint16_t flags, int family) {
+// The barrier stands behind the loop and goes last: between somebody's `ip rule del` and its mending, marked packets
+// would else take the main table and leave in plaintext.
+enum class Rule : uint8_t { barrier, loop };
+constexpr std::array rules = {Rule::barrier, Rule::loop};
+
+uint32_t priority_of(Rule rule) { return rule == Rule::loop ? WEIR_RULE_PRIORITY : WEIR_BARRIER_PRIORITY; }
+uint8_t action_of(Rule rule) { return rule == Rule::loop ? FR_ACT_TO_TBL : FR_ACT_UNREACHABLE; }
+
+NetlinkMessage rule_message(uint16_t type, uint16_t flags, int family, Rule rule) {
   fib_rule_hdr header{};
   header.family = static_cast<uint8_t>(family);
-  header.action = FR_ACT_TO_TBL;
+  header.action = action_of(rule);
   NetlinkMessage message(type, flags, header);
-  message.add_u32(FRA_PRIORITY, WEIR_RULE_PRIORITY);
+  message.add_u32(FRA_PRIORITY, priority_of(rule));
   message.add_u32(FRA_FWMARK, WEIR_MARK_CAPTURED);
   message.add_u32(FRA_FWMASK, WEIR_MARK_CAPTURED);
-  message.add_u32(FRA_TABLE, WEIR_TABLE);
+  if (rule == Rule::loop) message.add_u32(FRA_TABLE, WEIR_TABLE);
   return message;
 }
 
@@ -96,7 +104,7 @@ Result<std::vector<FoundRoute>> routes_of_table(Netlink& netlink, int family) {
   return found;
 }
 
-Result<bool> rule_exists(Netlink& netlink, int family) {
+Result<bool> rule_exists(Netlink& netlink, int family, Rule rule) {
   bool found = false;
   fib_rule_hdr header{};
   header.family = static_cast<uint8_t>(family);
@@ -108,8 +116,9 @@ Result<bool> rule_exists(Netlink& netlink, int family) {
       if (type == FRA_FWMASK) mask = attribute_u32(data);
       if (type == FRA_TABLE) table = attribute_u32(data);
     });
-    found |= priority == WEIR_RULE_PRIORITY && mark == WEIR_MARK_CAPTURED && mask == WEIR_MARK_CAPTURED &&
-             table == WEIR_TABLE;
+    const auto& head = *static_cast<const fib_rule_hdr*>(NLMSG_DATA(&answer));
+    found |= priority == priority_of(rule) && mark == WEIR_MARK_CAPTURED && mask == WEIR_MARK_CAPTURED &&
+             head.action == action_of(rule) && (rule == Rule::barrier || table == WEIR_TABLE);
   });
   if (!status && !no_such_family(status.error())) return std::unexpected(status.error());
   return found;
@@ -127,11 +136,13 @@ Status install_routes(const PodRoutes& routes) {
     if (!added && family == AF_INET6 && wanted)  // IPv6 is switched off on lo: then there is nothing to reach
       added = netlink->request(route_message(family, std::nullopt));
     if (Status status = say("cannot add the route", family, added); !status) return status;
-    auto exists = rule_exists(*netlink, family);
-    if (!exists) return std::unexpected(exists.error());
-    if (*exists) continue;
-    Status ruled = netlink->request(rule_message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family));
-    if (Status status = say("cannot add the rule", family, ruled); !status) return status;
+    for (Rule rule : rules) {
+      auto exists = rule_exists(*netlink, family, rule);
+      if (!exists) return std::unexpected(exists.error());
+      if (*exists) continue;
+      Status ruled = netlink->request(rule_message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family, rule));
+      if (Status status = say("cannot add the rule", family, ruled); !status) return status;
+    }
   }
   return {};
 }
@@ -140,9 +151,11 @@ Status remove_routes() {
   auto netlink = Netlink::open(NETLINK_ROUTE);
   if (!netlink) return std::unexpected(netlink.error());
   for (int family : families) {
-    Status unruled = netlink->request(rule_message(RTM_DELRULE, 0, family));
-    if (!unruled && unruled.error().os_code != ENOENT)
-      if (Status status = say("cannot remove the rule", family, unruled); !status) return status;
+    for (Rule rule : {Rule::loop, Rule::barrier}) {
+      Status unruled = netlink->request(rule_message(RTM_DELRULE, 0, family, rule));
+      if (!unruled && unruled.error().os_code != ENOENT)
+        if (Status status = say("cannot remove the rule", family, unruled); !status) return status;
+    }
     auto routes = routes_of_table(*netlink, family);
     if (!routes) return std::unexpected(routes.error());
     for (const FoundRoute& route : *routes) {
@@ -161,11 +174,14 @@ Result<std::vector<std::string>> missing_routes(const PodRoutes& routes) {
   if (!netlink) return std::unexpected(netlink.error());
   std::vector<std::string> missing;
   for (int family : families) {
-    auto exists = rule_exists(*netlink, family);
-    if (!exists) return std::unexpected(exists.error());
     const auto& source = source_of(routes, family);
-    if (!*exists && (family == AF_INET || source))
-      missing.push_back(std::string("no ip rule for ") + name(family));
+    for (Rule rule : rules) {
+      auto exists = rule_exists(*netlink, family, rule);
+      if (!exists) return std::unexpected(exists.error());
+      if (!*exists && (family == AF_INET || source))
+        missing.push_back((rule == Rule::loop ? "no ip rule for " : "no barrier rule for ") +
+                          std::string(name(family)));
+    }
     if (!source) continue;
     auto found = routes_of_table(*netlink, family);
     if (!found) return std::unexpected(found.error());

@@ -98,6 +98,8 @@ TestPod& Rig::add_pod(const std::string& uid) {
   pod->ip6 = "fd91::" + host;
   shell("ip link add veth" + host + " type veth peer name eth0 netns " + pod->netns_path.string() +
         " && ip link set veth" + host + " master br0 up");
+  // Without duplicate address detection, whose end adds routes some time later: traces are compared.
+  pod->run("sysctl -qw net.ipv6.conf.eth0.accept_dad=0");
   pod->run("ip link set lo up && ip addr add " + pod->ip4 + "/24 dev eth0 && ip -6 addr add " + pod->ip6 +
            "/64 dev eth0 nodad && ip link set eth0 up && ip route add default via 10.91.0.1 && "
            "ip -6 route add default via fd91::1");
