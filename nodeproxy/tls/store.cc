@@ -45,11 +45,15 @@ std::vector<SigningRequest> CertStore::due(Now now) {
     if (now.steady < entry.due && !by_wall) continue;
     entry.due = now.steady + kUnansweredRetry;
     const Result<SpiffeId> id = SpiffeId::parse(identity);
-    Result<std::shared_ptr<const PrivateKey>> key = PrivateKey::make();
-    if (!id || !key) continue;
-    Result<std::string> csr = (*key)->certificate_request(*id);
+    if (!id) continue;
+    // Repeated with the same key: an agent that was asleep answers every request that waited, the oldest first.
+    if (!entry.pending_key) {
+      Result<std::shared_ptr<const PrivateKey>> key = PrivateKey::make();
+      if (!key) continue;
+      entry.pending_key = std::move(*key);
+    }
+    Result<std::string> csr = entry.pending_key->certificate_request(*id);
     if (!csr) continue;
-    entry.pending_key = std::move(*key);
     requests.push_back({identity, std::move(*csr)});
   }
   return requests;

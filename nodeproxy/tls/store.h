@@ -43,7 +43,7 @@ class CertStore {
   void remove(const std::string& identity);
 
   // The requests to send now: new identities, half-lives that passed, retries. Each has a key of its own, which takes
-  // effect with its chain; an unanswered request is repeated after 10 s.
+  // effect with its chain; an unanswered request is repeated after 10 s, with the same key.
   std::vector<SigningRequest> due(Now now);
   // When to call due() again.
   std::chrono::steady_clock::time_point next_due() const;
