@@ -64,7 +64,7 @@ class Place:
         if code:
             raise OSError(code, f"{os.strerror(code)} ({self.name}: {request})")
         lent = socket.socket(fileno=descriptors[0])
-        lent.settimeout(10)
+        lent.settimeout(15)  # longer than a connection waits for its pod's certificate (limits::certificate_wait)
         return lent
 
     def connect(self, address, port, timeout=5, **more):
