@@ -209,9 +209,11 @@ struct Chooser {
   Candidate choose() const {
     if (request.service.session_affinity_seconds > 0) return by_client();
     switch (request.service.balancer) {
+      case config::Balancer::automatic:
       case config::Balancer::least_connections: return least_connections();
       case config::Balancer::round_robin: return round_robin();
       case config::Balancer::random: return random();
+      default: return least_connections();
     }
     return random();
   }

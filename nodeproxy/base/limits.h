@@ -51,6 +51,24 @@ inline constexpr int lane_notsent_lowat_bytes = 128 * 1024;
 inline constexpr size_t client_hello_max_bytes = 64 * 1024;
 inline constexpr size_t config_message_max_bytes = 64 * 1024 * 1024;
 
+// HTTP (http.md "Limits").
+inline constexpr size_t http_head_max_bytes = 64 * 1024;  // decoded
+inline constexpr uint32_t http_fields_max = 100;
+inline constexpr size_t http_url_max_bytes = 8 * 1024;
+inline constexpr size_t http_chunk_extensions_max_bytes = 1024;  // of one chunk
+inline constexpr size_t http_buffered_max_bytes = 32 * 1024;     // per direction of an exchange
+inline constexpr size_t http_retry_body_max_bytes = 64 * 1024;   // kept for a retry
+inline constexpr size_t http_discard_max_bytes = 64 * 1024;      // of a body after a local answer
+inline constexpr auto http_header_timeout = 10s;
+inline constexpr auto http_pool_idle = 5min;
+inline constexpr uint32_t h2_streams_max = 100;  // per connection
+inline constexpr uint32_t h2_stream_window_initial_bytes = 64 * 1024 - 1;
+inline constexpr uint32_t h2_stream_window_max_bytes = 1024 * 1024;
+inline constexpr uint32_t h2_connection_window_bytes = 1024 * 1024;
+inline constexpr uint32_t h2_continuations_max = 8;
+inline constexpr auto h2_ping = 30s;  // silence on a connection with streams before PING
+inline constexpr auto h2_ping_timeout = 20s;
+
 // Counts.
 inline constexpr uint32_t sessions_per_lane = 100;
 inline constexpr uint32_t lanes_per_destination =

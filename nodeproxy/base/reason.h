@@ -52,6 +52,23 @@ namespace weir {
   X(drain_limit, "drain_limit", "still open at the drain limit")                                             \
   X(half_closed_timeout, "half_closed_timeout", "half-closed and silent for too long")                       \
   X(loop, "loop", "the listener itself was dialled")                                                         \
+  X(bad_request, "bad_request", "the request broke a rule of HTTP; the detail names it")                     \
+  X(bad_response, "bad_response", "the application's answer broke a rule of HTTP; the detail names it")      \
+  X(head_too_large, "head_too_large", "the head of a request or response is above its limit")                \
+  X(header_timeout, "header_timeout", "a request's head was begun and did not end in time")                  \
+  X(route_not_found, "route_not_found", "routes are attached to the service and none matches the request")   \
+  X(route_invalid, "route_invalid",                                                                          \
+    "the matching rule has no usable backend or an invalid filter; see the route's status")                  \
+  X(redirected, "redirected", "answered with a redirect, as the route says")                                 \
+  X(request_timeout, "request_timeout", "the request, with its retries, took longer than its time-out")      \
+  X(backend_timeout, "backend_timeout", "an endpoint did not answer within the time-out of one try")         \
+  X(idle_timeout, "idle_timeout", "no byte moved within the idle time-out")                                  \
+  X(circuit_open, "circuit_open",                                                                            \
+    "the service's circuit breaker is at its limit of connections, pending or concurrent requests")          \
+  X(stream_reset, "stream_reset", "the peer reset the HTTP/2 stream")                                        \
+  X(stream_refused, "stream_refused", "the peer refused the HTTP/2 stream before it was processed")          \
+  X(flood, "flood", "the peer sent too many frames that ask for work and carry nothing (ENHANCE_YOUR_CALM)") \
+  X(upgrade_refused, "upgrade_refused", "an upgrade or CONNECT that no policy or route allows")              \
   X(pod_removed, "pod_removed", "the pod is gone")                                                           \
   X(ports_exhausted, "ports_exhausted", "no free source port towards that destination")                      \
   X(cancelled, "cancelled", "ended from inside: the task was cancelled")                                     \

@@ -22,7 +22,7 @@ class Update;
 
 namespace weir::config {
 
-enum class ResourceKind : uint8_t { unspecified, mesh, workload, service, endpoints, policy, trust };
+enum class ResourceKind : uint8_t { unspecified, mesh, workload, service, endpoints, policy, trust, routes };
 
 struct Refusal {
   ResourceKind kind = ResourceKind::unspecified;

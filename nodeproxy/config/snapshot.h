@@ -5,6 +5,7 @@
 // Everything here is valid while the worker holds the snapshot, i.e. until it next takes a message; what a flow needs
 // for longer (labels, identities) it copies or keeps by key.
 // Thread: built on the config thread; read by any worker; never changed after publication.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -14,12 +15,24 @@
 #include <vector>
 
 #include "nodeproxy/base/ip.h"
+#include "nodeproxy/config/routes.h"
+#include "nodeproxy/config/traffic.h"
 
 namespace weir::config {
 
 enum class TlsMode : uint8_t { permissive, strict, disabled };
 enum class Action : uint8_t { allow, deny, audit };
-enum class Balancer : uint8_t { least_connections, round_robin, random };
+// `automatic`: peak_ewma for HTTP requests, least_connections for opaque connections.
+enum class Balancer : uint8_t {
+  automatic,
+  least_connections,
+  round_robin,
+  random,
+  peak_ewma,
+  least_request,
+  ring_hash,
+  maglev
+};
 enum class LocalityPreference : uint8_t { none, same_zone, same_node };
 enum class SameNode : uint8_t { direct, encrypted };
 
@@ -27,12 +40,23 @@ struct Locality {
   std::string region, zone;
 };
 
+// Judged value by value: a Deny matches when any line of the field does, an Allow only when all do.
+struct HeaderCondition {
+  std::string name;
+  std::vector<std::string> values, not_values;
+};
+
 struct Match {
   std::vector<std::string> principals, not_principals;  // "spiffe://" already stripped
   std::vector<std::string> namespaces, not_namespaces;
   std::vector<Prefix> ip_blocks, not_ip_blocks;
   std::vector<uint16_t> ports, not_ports;
-  bool l7 = false;
+  bool l7 = false;                            // has a condition that only a parsed request can meet
+  std::vector<std::string> hosts, not_hosts;  // lower case, without port and trailing dot
+  std::vector<std::string> methods, not_methods;
+  std::vector<std::string> paths, not_paths;
+  std::vector<std::string> grpc, not_grpc;  // "package.Service/Method", "package.Service/*", "*"
+  std::vector<HeaderCondition> headers;
 };
 
 struct Rule {
@@ -104,12 +128,29 @@ struct Service {
   std::string name;  // "namespace/name"
   std::vector<Ip> addresses;
   std::vector<ServicePort> ports;
-  Balancer balancer = Balancer::least_connections;
+  Balancer balancer = Balancer::automatic;
   LocalityPreference locality = LocalityPreference::none;
   bool internal_traffic_local = false;
   uint32_t session_affinity_seconds = 0;
   bool publish_not_ready = false;
+  Traffic traffic;
   std::vector<std::shared_ptr<const EndpointSlice>> slices;
+  std::vector<std::shared_ptr<const RouteTable>> routes;
+
+  // The routes for a client of this namespace that dialled this port: its own namespace's (consumer routes) before
+  // everybody's. Null: none, straight to the service.
+  const RouteTable* routes_for(uint16_t number, const std::string& client_namespace) const {
+    const RouteTable* found = nullptr;
+    for (const auto& table : routes) {
+      if (!table->ports.empty() &&
+          std::find(table->ports.begin(), table->ports.end(), number) == table->ports.end())
+        continue;
+      if (!table->consumer_namespace.empty() && table->consumer_namespace == client_namespace)
+        return table.get();
+      if (table->consumer_namespace.empty() && !found) found = table.get();
+    }
+    return found;
+  }
 
   const ServicePort* port(uint16_t number) const {
     for (const ServicePort& candidate : ports)

@@ -95,10 +95,14 @@ bool read_service(const v1::Service& from, Service& into, std::string& wrong) {
   into.session_affinity_seconds = from.session_affinity_seconds();
   into.publish_not_ready = from.publish_not_ready();
   switch (from.balancer()) {
-    case v1::BALANCER_UNSPECIFIED:
+    case v1::BALANCER_UNSPECIFIED: into.balancer = Balancer::automatic; break;
     case v1::LEAST_CONNECTIONS: into.balancer = Balancer::least_connections; break;
     case v1::ROUND_ROBIN: into.balancer = Balancer::round_robin; break;
     case v1::RANDOM: into.balancer = Balancer::random; break;
+    case v1::PEAK_EWMA: into.balancer = Balancer::peak_ewma; break;
+    case v1::LEAST_REQUEST: into.balancer = Balancer::least_request; break;
+    case v1::RING_HASH: into.balancer = Balancer::ring_hash; break;
+    case v1::MAGLEV: into.balancer = Balancer::maglev; break;
     default: wrong = fmt::format("balancer: {} is none this proxy knows", int{from.balancer()}); return false;
   }
   switch (from.locality()) {
@@ -195,6 +199,7 @@ ResourceKind kind_of(const v1::Resource& resource) {
     case v1::Resource::kEndpoints: return ResourceKind::endpoints;
     case v1::Resource::kPolicy: return ResourceKind::policy;
     case v1::Resource::kTrust: return ResourceKind::trust;
+    case v1::Resource::kRoutes: return ResourceKind::routes;
     case v1::Resource::RESOURCE_NOT_SET: return ResourceKind::unspecified;
   }
   return ResourceKind::unspecified;
@@ -207,6 +212,7 @@ std::string name_of(const v1::Resource& resource) {
     case ResourceKind::endpoints: return resource.endpoints().name();
     case ResourceKind::policy: return resource.policy().name();
     case ResourceKind::trust: return resource.trust().domain();
+    case ResourceKind::routes: return resource.routes().name();
     default: return {};
   }
 }
@@ -219,6 +225,7 @@ bool stage_changed(const v1::Resource& from, const std::string& name, Staged& in
     case ResourceKind::endpoints: return put(into.slices, name, from.endpoints(), read_slice, wrong);
     case ResourceKind::policy: return put(into.policies, name, from.policy(), read_policy, wrong);
     case ResourceKind::trust: return put(into.trusts, name, from.trust(), read_trust, wrong);
+    case ResourceKind::routes:
     case ResourceKind::unspecified: break;
   }
   wrong = "a resource of a kind that this proxy does not know";
@@ -233,6 +240,7 @@ bool stage_removed(ResourceKind kind, const std::string& name, Staged& into, std
     case ResourceKind::policy: into.policies[name] = nullptr; return true;
     case ResourceKind::trust: into.trusts[name] = nullptr; return true;
     case ResourceKind::mesh: wrong = "the mesh's settings can be changed, not removed"; return false;
+    case ResourceKind::routes:
     case ResourceKind::unspecified: break;
   }
   wrong = "removed: a kind that this proxy does not know";

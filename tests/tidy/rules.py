@@ -20,20 +20,21 @@ TOP = {"CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "dev", "bp
 # Include arrows: which directories of nodeproxy/ may be included from which. Every room may also include base/ and
 # config/snapshot.h.
 ROOMS = {"detect", "policy", "route", "balance", "upstream", "relay", "telemetry"}
-CORRIDOR = {"base", "io", "net", "tls", "mesh", "config"} | ROOMS
+CORRIDOR = {"base", "io", "net", "tls", "mesh", "http", "config"} | ROOMS
 PROXY_ARROWS = {
     "base": set(),
     "io": {"base"},
     "net": {"base", "io"},
     "tls": {"base", "io"},
     "mesh": {"base", "io", "tls"},
+    "http": {"base", "io"},
     "config": {"base"},
-    "detect": {"base", "io"},
-    "policy": {"base", "config"},
-    "route": {"base", "config"},
+    "detect": {"base", "io", "http"},
+    "policy": {"base", "config", "http"},
+    "route": {"base", "config", "http"},
     "balance": {"base", "config"},
-    "upstream": {"base", "io", "net", "tls", "mesh"},
-    "relay": {"base", "io", "mesh"},
+    "upstream": {"base", "io", "net", "tls", "mesh", "http"},
+    "relay": {"base", "io", "mesh", "http"},
     "telemetry": {"base"},
     "flow": CORRIDOR,
     "admin": CORRIDOR | {"flow"},
@@ -55,6 +56,9 @@ AGENT_ARROWS = {
 # Outside headers that only some directories may see.
 EXTERNAL = {
     "openssl/": ("nodeproxy/tls/", "agent/identity/", "tests/", "bench/"),
+    "llhttp": ("nodeproxy/http/", "tests/"),
+    "nghttp2/": ("nodeproxy/http/", "tests/"),
+    "re2/": ("nodeproxy/config/", "nodeproxy/route/", "tests/"),
     "liburing": ("nodeproxy/io/", "tests/", "bench/"),
     "bpf/libbpf.h": ("agent/redirect/", "tests/bpf/"),
     "bpf/bpf.h": ("agent/redirect/", "tests/bpf/"),
