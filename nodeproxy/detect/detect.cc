@@ -51,4 +51,32 @@ io::Task<Result<Hello>> first_bytes(io::Driver& driver, io::Socket& socket, io::
   co_return hello;
 }
 
+io::Task<Result<Heard>> application_speech(io::Driver& driver, io::Socket& client, Hint hint) {
+  Heard heard;
+  const bool declared = hint == Hint::http;
+  auto first = co_await client.receive(io::ReceiveSize::small,
+                                       declared ? io::kNever : driver.now() + limits::detect_timeout);
+  if (!first) {
+    if (first.error().reason == Reason::detect_timeout) co_return heard;
+    co_return std::unexpected(first.error());
+  }
+  heard.bytes = std::move(*first);
+  heard.fin = heard.bytes.empty();
+  heard.speech = speech_of(heard.bytes.bytes(), declared);
+  const io::TimePoint last = driver.now() + limits::http_header_timeout;
+  while (heard.speech == Speech::need_more && !heard.fin) {
+    auto more = co_await client.receive(io::ReceiveSize::small, last);
+    if (!more) {
+      if (more.error().reason != Reason::detect_timeout) co_return std::unexpected(more.error());
+      break;  // begun and not ended: HTTP's own time-out, or an opaque client that takes its time
+    }
+    heard.fin = more->empty();
+    if (heard.fin) break;
+    heard.bytes = io::joined(heard.bytes.bytes(), more->bytes());
+    heard.speech = speech_of(heard.bytes.bytes(), declared);
+  }
+  if (heard.speech == Speech::need_more) heard.speech = Speech::opaque;
+  co_return heard;
+}
+
 }  // namespace weir::detect

@@ -2,6 +2,7 @@
 // What the first bytes of an inbound connection are: a weir ClientHello, another TLS, or opaque bytes. Reads until that
 // is decided or the deadline passes; what was read is handed on, so nothing is lost.
 // Thread: one worker. Source: RFC 8446 section 4.1.2 (ClientHello), RFC 7301 (ALPN).
+#include "nodeproxy/detect/http.h"
 #include "nodeproxy/io/socket.h"
 
 namespace weir::detect {
@@ -23,5 +24,14 @@ struct Hello {
 // limits::first_flight_timeout bounds the rest. Errors: the receive's; detect_timeout for a ClientHello begun and not
 // ended, truncated for one that a FIN cut off.
 io::Task<Result<Hello>> first_bytes(io::Driver& driver, io::Socket& socket, io::TimePoint silence);
+
+// What an application's client says first: HTTP or opaque. `hint` unknown: waits limits::detect_timeout at most (then
+// opaque, with no bytes); http: as long as it takes. The bytes are to be put back.
+struct Heard {
+  Speech speech = Speech::opaque;
+  io::Buffer bytes;
+  bool fin = false;
+};
+io::Task<Result<Heard>> application_speech(io::Driver& driver, io::Socket& client, Hint hint);
 
 }  // namespace weir::detect

@@ -24,6 +24,7 @@ io::Task<Status> Early::until_opened(io::Driver& driver, io::Socket& client, mes
   const io::TimePoint deadline = driver.now() + limits::open_timeout;
   io::ChildScope reader(driver);
   if (!kept_.empty()) {
+    forwarded_bytes_ = kept_.size();
     session.write_now(io::copy_to_buffer(kept_.bytes()));
   } else if (!read_done_) {
     reader.spawn(read_once(client, session));

@@ -14,6 +14,18 @@ class Early {
   // Ok once the application has accepted. Errors: the session's reason, open_timeout as connect_timeout, or the
   // client's end (client_reset; not to be retried).
   io::Task<Status> until_opened(io::Driver& driver, io::Socket& client, mesh::SessionStream& session);
+  // What detection read already: sent first, and kept like what is read here.
+  void begin_with(io::Buffer bytes) {
+    read_done_ = !bytes.empty();
+    kept_ = std::move(bytes);
+  }
+  // What is kept, for a try that needs no OPENED.
+  template <typename End>
+  void hand_over(End& client) {
+    if (!kept_.empty()) client.put_back(std::move(kept_));
+    kept_ = io::Buffer();
+    forwarded_bytes_ = 0;
+  }
   size_t forwarded_bytes() const { return forwarded_bytes_; }  // of the client's, ahead of the relay
 
  private:

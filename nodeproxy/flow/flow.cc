@@ -1,7 +1,9 @@
 // Registration, early end and the recording of the outcome. See flow.h.
 #include "nodeproxy/flow/flow.h"
 
+#include "nodeproxy/flow/http_corridor.h"
 #include "nodeproxy/flow/local_pod.h"
+#include "nodeproxy/policy/judge.h"
 
 namespace weir::flow {
 
@@ -37,6 +39,10 @@ Flow::~Flow() {
   --context.live_flows;
 }
 
+void Flow::drain() {
+  if (http) http->drain();
+}
+
 void Flow::end(const Error& reason) {
   if (!why) why = reason;
   cancel();
@@ -44,7 +50,25 @@ void Flow::end(const Error& reason) {
 
 void Flow::register_judged(LocalPod& destination, Judgement facts) {
   judgement = std::move(facts);
-  judged_.enter(destination.judged);
+  enter_judged(destination.judged);
+}
+
+void Flow::judge_again(const config::Workload& now) {
+  const Judgement& facts = judgement;
+  const policy::Peer peer{facts.identity, facts.client};
+  if (facts.parsed) {
+    if (!policy::admit(now.mode_of(facts.port), facts.secured)) {
+      end(Error{Source::policy, Reason::policy_changed, 0, {}});
+    }
+    return;
+  }
+  const policy::Verdict verdict = policy::judge(now, facts.port, peer);
+  // Conditions of layer 7 have come to a port, and this flow is not being parsed: they cannot be judged on it.
+  const bool unseen = !facts.requests_needed && policy::needs_request(now, facts.port);
+  if (verdict.allowed && !unseen && policy::admit(now.mode_of(facts.port), facts.secured)) return;
+  if (verdict.policy) record.facts.policy = verdict.policy->name;
+  if (verdict.rule) record.facts.rule = verdict.rule->name;
+  end(Error{Source::policy, Reason::policy_changed, 0, {}});
 }
 
 void Flow::on_empty() {

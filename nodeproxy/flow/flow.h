@@ -7,6 +7,7 @@
 #include <string>
 
 #include "nodeproxy/flow/context.h"
+#include "nodeproxy/flow/judged.h"
 #include "nodeproxy/io/scope.h"
 #include "nodeproxy/telemetry/record.h"
 
@@ -14,6 +15,7 @@ namespace weir::flow {
 
 class LocalPod;
 class Flow;
+class HttpCorridor;
 
 // An intrusive list of flows with O(1) leave.
 struct FlowLink {
@@ -33,9 +35,11 @@ struct Judgement {
   Ip client;
   uint16_t port = 0;     // the destination workload's
   bool secured = false;  // mTLS, or local in one pass
+  bool requests_needed = false;  // conditions of layer 7 were there already when it turned out to be opaque
+  bool parsed = false;   // its requests are judged one by one: here only what layer 4 says counts
 };
 
-class Flow : public io::Scope {
+class Flow : public io::Scope, public Judged {
  public:
   Flow(Context& context, LocalPod& owner);
   ~Flow() override;
@@ -43,17 +47,19 @@ class Flow : public io::Scope {
   // Ends the flow early. The first reason given stands.
   void end(const Error& why);
   // The proxy or the pod is leaving: take nothing new, end when what there is has ended.
-  virtual void drain() {}
+  virtual void drain();
   // Adds what has moved so far to the counters, so that long connections show before they end.
   virtual void publish_bytes() { record.publish_bytes(); }
   // `destination` judged this flow: judge it again with every change.
   void register_judged(LocalPod& destination, Judgement judgement);
+  void judge_again(const config::Workload& now) override;
 
   Context& context;
   LocalPod& owner;
   telemetry::Record record;
   std::optional<Error> why;  // set by whoever ends it first
   Judgement judgement;
+  HttpCorridor* http = nullptr;  // while it carries HTTP
 
  protected:
   void on_empty() override;
@@ -61,7 +67,7 @@ class Flow : public io::Scope {
   virtual void on_end(const Error&) {}
 
  private:
-  FlowLink owned_{this}, judged_{this};
+  FlowLink owned_{this};
 };
 
 }  // namespace weir::flow

@@ -28,6 +28,7 @@ class InboundFlow final : public Flow, private mesh::CarrierEvents {
   mesh::CarrierEvents& carrier_events() { return *this; }
   void drain() override {
     if (carrier) carrier->drain();
+    Flow::drain();
   }
 
  private:

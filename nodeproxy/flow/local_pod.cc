@@ -3,7 +3,6 @@
 
 #include "nodeproxy/flow/inbound.h"
 #include "nodeproxy/flow/outbound.h"
-#include "nodeproxy/policy/judge.h"
 #include "nodeproxy/upstream/lane_pool.h"
 
 namespace weir::flow {
@@ -57,17 +56,10 @@ void LocalPod::judge_again(const config::Snapshot* before, const config::Snapsho
   const config::Workload* fresh = now.workload(uid());
   // The same object: nothing that binds this pod has changed. `before` is still held, so its address is not reused.
   if (!fresh || (before && before->workload(uid()) == fresh)) return;
-  for (FlowLink* link = judged; link;) {
-    FlowLink* next = link->next;
-    Flow& flow = *link->flow;
-    const Judgement& facts = flow.judgement;
-    const policy::Verdict verdict = policy::judge(*fresh, facts.port, {facts.identity, facts.client});
-    if (!verdict.allowed || !policy::admit(fresh->mode_of(facts.port), facts.secured)) {
-      if (verdict.policy) flow.record.facts.policy = verdict.policy->name;
-      if (verdict.rule) flow.record.facts.rule = verdict.rule->name;
-      flow.end(Error{Source::policy, Reason::policy_changed, 0, {}});
-    }
-    link = next;
+  for (Judged* one = judged; one;) {
+    Judged* next = one->next();
+    one->judge_again(*fresh);
+    one = next;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "nodeproxy/base/fd.h"
@@ -59,11 +60,13 @@ class LocalPod {
 
   Context& context;
   FlowLink* flows = nullptr;
-  FlowLink* judged = nullptr;
+  Judged* judged = nullptr;
   uint64_t flow_count = 0;
   mesh::Budget budget;  // of the windows granted to this pod's peers on this worker
   // Ports whose application spoke first to an undetected client: no deadline is waited for again.
   std::unordered_map<uint16_t, bool> server_first_ports;
+  // Addresses this pod dialled whose server spoke first: not waited for either.
+  std::unordered_set<SocketAddress> server_first_services;
 
  private:
   void on_outbound(int fd);

@@ -2,6 +2,8 @@
 #include "nodeproxy/flow/outbound.h"
 
 #include "nodeproxy/flow/early.h"
+#include "nodeproxy/flow/hop.h"
+#include "nodeproxy/flow/http_corridor.h"
 #include "nodeproxy/flow/parties.h"
 #include "nodeproxy/flow/target.h"
 #include "nodeproxy/flow/verdicts.h"
@@ -17,16 +19,6 @@ namespace weir::flow {
 namespace {
 
 constexpr auto kNewsEvery = std::chrono::milliseconds(25);
-
-// Where one try goes: an endpoint, and how it is reached.
-struct Hop {
-  enum class Way : uint8_t { lane, local, plain };
-  Way way = Way::plain;
-  SocketAddress to;
-  std::string workload_uid;  // empty: outside the mesh
-  std::string identity;      // expected of the peer (lane)
-  uint64_t endpoint_id = 0;  // 0: not chosen by a balancer
-};
 
 class OutboundFlow final : public Flow {
  public:
@@ -64,65 +56,18 @@ bool retryable(Reason reason) {
   }
 }
 
-Hop hop_to(const Context& context, const OutboundFlow& flow, const config::Workload* workload,
-           SocketAddress to) {
-  Hop hop;
-  hop.to = to;
-  if (!workload || workload->host_network) return hop;
-  hop.workload_uid = workload->uid;
-  hop.identity = workload->identity;
-  const bool own = workload->uid == flow.owner.uid();
-  const bool here = context.pod(workload->uid) != nullptr;
-  if (here && (own || context.snapshot->mesh.same_node == config::SameNode::direct)) {
-    hop.way = Hop::Way::local;
-  } else if ((workload->mesh_peer || here) && workload->mode_of(to.port) != config::TlsMode::disabled) {
-    hop.way = Hop::Way::lane;
-  }
-  return hop;
-}
-
 // One endpoint for this try: the balancer's choice for a service, or the workload that was dialled.
 Result<Hop> choose(OutboundFlow& flow, const Target& target) {
   Context& context = flow.context;
-  const config::Snapshot& snapshot = *context.snapshot;
   if (const auto* to = std::get_if<ToService>(&target)) {
     flow.record.facts.labels.service = to->service->name;
-    const config::Workload* self = flow.owner.workload();
-    balance::Request request{.service = *to->service,
-                             .port = flow.dialled.port,
-                             .v4 = flow.dialled.ip.is_v4(),
-                             .node = snapshot.mesh.node,
-                             .zone = self ? self->locality.zone : snapshot.mesh.locality.zone,
-                             .client = flow.client_address.ip,
-                             .tried = flow.tried};
-    const auto choice = balance::pick(request, context.balance);
+    const auto choice = balance::pick(
+        ask(context, flow.owner, *to->service, flow.dialled.port, flow.client_address, flow.tried), context.balance);
     if (!choice) return std::unexpected(choice.error());
-    const config::Endpoint& endpoint = *choice->endpoint;
-    const config::Workload* workload =
-        endpoint.workload_uid.empty() ? nullptr : snapshot.workload(endpoint.workload_uid);
-    if (!workload) workload = snapshot.workload_at(endpoint.address);
-    Hop hop = hop_to(context, flow, workload, choice->address());
-    hop.endpoint_id = endpoint.id;
-    return hop;
+    return hop_to(context, flow.owner, *choice);
   }
   const auto* to = std::get_if<ToWorkload>(&target);
-  return hop_to(context, flow, to ? to->workload : nullptr, flow.dialled);
-}
-
-void label(OutboundFlow& flow, const Hop& hop) {
-  const config::Workload* source = flow.owner.workload();
-  const config::Workload* destination =
-      hop.workload_uid.empty() ? nullptr : flow.context.snapshot->workload(hop.workload_uid);
-  telemetry::Facts& facts = flow.record.facts;
-  facts.endpoint = hop.to;
-  facts.source_pod = pod_name(source);
-  facts.destination_pod = pod_name(destination);
-  facts.labels.source = party_of(source);
-  facts.labels.destination = party_of(destination);
-  facts.labels.security = hop.way == Hop::Way::lane    ? telemetry::Security::mtls
-                          : hop.way == Hop::Way::local ? telemetry::Security::local
-                                                       : telemetry::Security::none;
-  if (hop.way == Hop::Way::plain) facts.labels.destination.principal.clear();
+  return hop_to(context, flow.owner, to ? to->workload : nullptr, flow.dialled);
 }
 
 // Bytes both ways until the end; what ended it goes into the flow.
@@ -149,6 +94,7 @@ io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
   LocalPod* destination = context.pod(hop.workload_uid);
   const config::Workload* workload = destination ? destination->workload() : nullptr;
   if (!workload) co_return fail(Source::local, Reason::pod_removed);
+  const bool requests_needed = policy::needs_request(*workload, hop.to.port);
   const policy::Verdict verdict =
       policy::judge(*workload, hop.to.port, {flow.owner.identity(), flow.client_address.ip});
   count_audits(context, verdict);
@@ -168,7 +114,12 @@ io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
   }
   destination = context.pod(hop.workload_uid);
   if (!destination) co_return fail(Source::local, Reason::pod_removed);
-  flow.register_judged(*destination, {flow.owner.identity(), flow.client_address.ip, hop.to.port, true});
+  flow.register_judged(*destination, {.identity = flow.owner.identity(),
+                                      .client = flow.client_address.ip,
+                                      .port = hop.to.port,
+                                      .secured = true,
+                                      .requests_needed = requests_needed});
+  flow.early.hand_over(flow.client_end);
   relay::SocketEnd server(*socket);
   co_await relay_to(flow, server);
   if (!flow.why) socket->set_reset_on_close(false);
@@ -180,27 +131,18 @@ io::Task<Status> by_plain(OutboundFlow& flow, Hop hop) {
   auto socket = co_await net::connect(flow.context.driver,
                                       net::to_outside(flow.owner.netns_fd(), flow.client_address.ip, hop.to));
   if (!socket) co_return std::unexpected(socket.error());
+  flow.early.hand_over(flow.client_end);
   relay::SocketEnd server(*socket);
   co_await relay_to(flow, server);
   if (!flow.why) socket->set_reset_on_close(false);
   co_return Status();
 }
 
-// Waits, bounded, for the pod's own certificate. Never plaintext instead.
-io::Task<std::shared_ptr<const tls::Context>> own_certificate(OutboundFlow& flow) {
-  const io::TimePoint last = flow.context.driver.now() + limits::certificate_wait;
-  for (;;) {
-    auto certificate = flow.context.certificate(flow.owner.identity());
-    if (certificate || flow.context.driver.now() >= last) co_return certificate;
-    if (!co_await io::sleep(flow.context.driver, kNewsEvery)) co_return nullptr;
-  }
-}
-
 // A session on a lane to the endpoint's proxy, as this pod. What the client sent meanwhile is kept until the
 // application has accepted, so that another endpoint can be tried.
 io::Task<Status> by_lane(OutboundFlow& flow, Hop hop) {
   Context& context = flow.context;
-  const auto certificate = co_await own_certificate(flow);
+  const auto certificate = co_await own_certificate(context, flow.owner.identity());
   if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
   const upstream::LaneKey key{flow.owner.uid(), flow.client_address.ip, hop.to, hop.identity};
   mesh::SessionStream session;
@@ -235,32 +177,65 @@ io::Task<Result<Target>> resolve(OutboundFlow& flow) {
 
 io::Task<Status> one_try(OutboundFlow& flow, Hop hop) {
   switch (hop.way) {
-    case Hop::Way::lane: co_return co_await by_lane(flow, std::move(hop));
-    case Hop::Way::local: co_return co_await by_local(flow, std::move(hop));
-    case Hop::Way::plain: break;
+    case upstream::Way::lane: co_return co_await by_lane(flow, std::move(hop));
+    case upstream::Way::local: co_return co_await by_local(flow, std::move(hop));
+    case upstream::Way::plain: break;
   }
   co_return co_await by_plain(flow, std::move(hop));
 }
 
-io::Task<Status> corridor(OutboundFlow& flow) {
-  const auto known = co_await resolve(flow);
-  if (!known) co_return std::unexpected(known.error());
+// Opaque bytes: one endpoint after another until one has accepted.
+io::Task<Status> opaque(OutboundFlow& flow) {
+  Context& context = flow.context;
   Status last = fail(Source::local, Reason::no_endpoint);
   for (int tries = 0; tries < limits::connect_tries; ++tries) {
     // Again by the newest snapshot: the one before may be gone since the last suspension.
-    const Target target = target_of(*flow.context.snapshot, flow.dialled);
+    const Target target = target_of(*context.snapshot, flow.dialled);
     auto hop = choose(flow, target);
     if (!hop) co_return tries == 0 ? Status(std::unexpected(hop.error())) : last;
-    label(flow, *hop);
+    label(flow.record.facts, context, flow.owner, *hop);
     if (hop->endpoint_id != 0) {
       flow.tried.push_back(hop->endpoint_id);
-      flow.lease = flow.context.balance.lease(hop->endpoint_id);
+      flow.lease = context.balance.lease(hop->endpoint_id);
     }
     const bool more = hop->endpoint_id != 0;
     last = co_await one_try(flow, std::move(*hop));
     if (last || flow.why || !more || !retryable(last.error().reason)) co_return last;
   }
   co_return last;
+}
+
+// What the port of the service is declared to carry; a route makes it HTTP.
+detect::Hint hint_of(const OutboundFlow& flow, const ToService& to) {
+  if (!to.port) return detect::Hint::opaque;
+  const config::Workload* self = flow.owner.workload();
+  if (self && to.service->routes_for(to.port->port, self->ns)) return detect::Hint::http;
+  const detect::Hint hint = detect::hint_of(to.port->app_protocol, to.port->name);
+  const bool server_first = flow.owner.server_first_services.contains(flow.dialled);
+  return hint == detect::Hint::unknown && server_first ? detect::Hint::opaque : hint;
+}
+
+io::Task<Status> corridor(OutboundFlow& flow) {
+  const auto known = co_await resolve(flow);
+  if (!known) co_return std::unexpected(known.error());
+  const auto* service = std::get_if<ToService>(&*known);
+  const detect::Hint hint = service ? hint_of(flow, *service) : detect::Hint::opaque;
+  if (hint == detect::Hint::opaque) co_return co_await opaque(flow);
+  auto first = co_await detect::application_speech(flow.context.driver, flow.client, hint);
+  if (!first) co_return std::unexpected(first.error());
+  if (first->speech == detect::Speech::http1 || first->speech == detect::Speech::http2) {
+    HttpCorridor http(flow, std::make_unique<upstream::SocketBytes>(std::move(flow.client)), false);
+    http.client.identity = flow.owner.identity();
+    http.client.address = flow.client_address;
+    http.client.dialled = flow.dialled;
+    co_return co_await http.run(std::move(*first));
+  }
+  const bool silent = first->bytes.empty() && !first->fin;
+  flow.early.begin_with(std::move(first->bytes));
+  const Status status = co_await opaque(flow);
+  // A server that spoke to a client which had said nothing: nobody waits at that port again.
+  if (silent && flow.record.received_bytes > 0) flow.owner.server_first_services.insert(flow.dialled);
+  co_return status;
 }
 
 io::Task<void> run(OutboundFlow& flow) {
@@ -283,7 +258,7 @@ void start_outbound(LocalPod& source, int fd) {
   driver.set_reset_on_close(fd, true);
   if (dialled) flow->record.facts.dialled = flow->dialled = *dialled;
   if (client) flow->record.facts.client = flow->client_address = *client;
-  label(*flow, Hop{});
+  label(flow->record.facts, flow->context, source, Hop{});
   if (!dialled || !client) {
     flow->why = Error{Source::downstream, Reason::client_reset, 0, {}};
   } else if (dialled->ip.is_loopback()) {

@@ -37,4 +37,11 @@ Buffer copy_to_buffer(std::span<const std::byte> bytes) {
   return buffer;
 }
 
+Buffer joined(std::span<const std::byte> first, std::span<const std::byte> second) {
+  Buffer buffer = make_room(first.size() + second.size());
+  buffer.append(first);
+  buffer.append(second);
+  return buffer;
+}
+
 }  // namespace weir::io

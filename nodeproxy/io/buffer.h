@@ -42,6 +42,8 @@ class Buffer {
   size_t size() const { return end_ - begin_; }
   bool empty() const { return begin_ == end_; }
   void consume(size_t n) { begin_ += static_cast<uint32_t>(n); }
+  // Keeps the first `n` bytes of what is there.
+  void truncate(size_t n) { end_ = begin_ + static_cast<uint32_t>(n); }
   // Copies what fits behind the end; how much that was.
   size_t append(std::span<const std::byte> more);
 
@@ -65,6 +67,7 @@ class Buffer {
 
 // A heap-backed buffer for bytes that did not come from a receive (put-back prefixes, decrypted data, tests).
 Buffer copy_to_buffer(std::span<const std::byte> bytes);
+Buffer joined(std::span<const std::byte> first, std::span<const std::byte> second);
 // An empty one with room to append.
 Buffer make_room(size_t capacity);
 // Uninitialised heap memory of `size` bytes; the caller fills all of it.

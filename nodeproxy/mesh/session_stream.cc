@@ -43,7 +43,8 @@ void SessionStream::on_fin() {
   changed_.notify();
 }
 
-void SessionStream::on_reset(Reason reason, bool) {
+void SessionStream::on_reset(Reason reason, bool retryable) {
+  retryable_ = retryable;
   failed_ = Error{Source::peer, reason, 0, {}};
   opened_.notify();
   changed_.notify();

@@ -26,6 +26,8 @@ class SessionStream final : private SessionEvents {
   void accept_open();
   bool opened() const { return session_ && session_->opened(); }
   const std::optional<Error>& failed() const { return failed_; }
+  // The peer said that nothing of it reached an application: another endpoint may be tried.
+  bool retryable() const { return retryable_; }
   // Notified when it is opened or has failed; also by whoever wants the waiter to look.
   io::Signal& opened_signal() { return opened_; }
 
@@ -34,7 +36,7 @@ class SessionStream final : private SessionEvents {
   // Result<Buffer>, empty at FIN. Errors: the reason of the reset.
   Read read();
   // Status; waits until little is queued.
-  Write write(io::Buffer buffer);
+  Write write(io::Buffer buffer, io::TimePoint deadline = io::kNever);
   // Queues without waiting: for the first bytes, which fit the first window.
   void write_now(io::Buffer buffer);
   void finish();
@@ -64,6 +66,7 @@ class SessionStream final : private SessionEvents {
   size_t uncredited_bytes_ = 0;
   std::optional<Error> failed_;
   bool fin_ = false;
+  bool retryable_ = false;
   bool busy_ = false;  // the last read was a full record or more: room is made for several
 };
 
@@ -90,7 +93,8 @@ class SessionStream::Read {
 
 class SessionStream::Write {
  public:
-  Write(SessionStream& stream, io::Buffer buffer) : stream_(stream), wait_(stream.drained_.wait()) {
+  Write(SessionStream& stream, io::Buffer buffer, io::TimePoint deadline)
+      : stream_(stream), wait_(stream.drained_.wait(deadline)) {
     stream.write_now(std::move(buffer));
   }
   bool await_ready() {
@@ -111,8 +115,8 @@ class SessionStream::Write {
 };
 
 inline SessionStream::Read SessionStream::read() { return Read(*this); }
-inline SessionStream::Write SessionStream::write(io::Buffer buffer) {
-  return Write(*this, std::move(buffer));
+inline SessionStream::Write SessionStream::write(io::Buffer buffer, io::TimePoint deadline) {
+  return Write(*this, std::move(buffer), deadline);
 }
 
 }  // namespace weir::mesh

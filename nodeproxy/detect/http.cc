@@ -1,0 +1,70 @@
+// Port names and first bytes. See http.h.
+#include "nodeproxy/detect/http.h"
+
+#include <algorithm>
+#include <array>
+
+namespace weir::detect {
+namespace {
+
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+constexpr size_t kMethodMax = 32;  // longer than any registered one
+
+template <size_t N>
+bool among(const std::array<std::string_view, N>& words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+constexpr std::array<std::string_view, 8> kHttp1{"http",           "http1", "http1.1", "kubernetes.io/ws", "ws",
+                                                 "http/1.1", "web",   "http1.0"};
+constexpr std::array<std::string_view, 6> kHttp2{"http2", "h2c", "kubernetes.io/h2c", "grpc", "grpc-web", "h2"};
+constexpr std::array<std::string_view, 17> kOpaque{"tcp",      "tls",   "https",   "kubernetes.io/wss", "wss",  "mysql",
+                                                   "mariadb",  "redis", "mongo",   "postgres",          "smtp", "amqp",
+                                                   "postgresql", "kafka", "mqtt", "ldap",              "ssh"};
+
+// "http-web" says "http"; a name may also be the whole word with dashes ("grpc-web").
+std::string_view first_word(std::string_view name) { return name.substr(0, name.find('-')); }
+
+template <size_t N>
+bool says(const std::array<std::string_view, N>& words, std::string_view app_protocol, std::string_view name) {
+  if (!app_protocol.empty()) return among(words, app_protocol);
+  return among(words, name) || among(words, first_word(name));
+}
+
+bool token_character(char c) {
+  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
+  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+}  // namespace
+
+Hint hint_of(std::string_view app_protocol, std::string_view port_name) {
+  if (says(kHttp1, app_protocol, port_name) || says(kHttp2, app_protocol, port_name)) return Hint::http;
+  if (says(kOpaque, app_protocol, port_name)) return Hint::opaque;
+  return Hint::unknown;
+}
+
+bool declared_h2(std::string_view app_protocol, std::string_view port_name) {
+  return says(kHttp2, app_protocol, port_name);
+}
+
+Speech speech_of(std::span<const std::byte> first_bytes, bool declared) {
+  const std::string_view text(reinterpret_cast<const char*>(first_bytes.data()), first_bytes.size());
+  if (kPreface.starts_with(text.substr(0, kPreface.size())))
+    return text.size() >= kPreface.size() ? Speech::http2 : Speech::need_more;
+  size_t at = 0;
+  while (at < text.size() && at < kMethodMax && token_character(text[at])) ++at;
+  if (at == text.size()) return at < kMethodMax ? Speech::need_more : Speech::opaque;
+  if (at == 0 || text[at] != ' ') return Speech::opaque;
+  if (declared) return Speech::http1;
+  // The request line must go on as one: a target, and HTTP/1 behind it as far as it has come.
+  const std::string_view rest = text.substr(at + 1);
+  if (rest.empty()) return Speech::need_more;
+  const size_t line = rest.find_first_of("\r\n");
+  const size_t space = rest.substr(0, line).rfind(' ');
+  if (line == std::string_view::npos) return rest.size() < 8192 ? Speech::need_more : Speech::opaque;
+  if (space == std::string_view::npos) return Speech::opaque;
+  return rest.substr(space + 1, line - space - 1).starts_with("HTTP/1.") ? Speech::http1 : Speech::opaque;
+}
+
+}  // namespace weir::detect

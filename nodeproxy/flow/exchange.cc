@@ -1,0 +1,282 @@
+// The path of a request, top to bottom. See exchange.h; a try's endpoint is exchange_try.cc's, telemetry
+// exchange_record.cc's.
+#include "nodeproxy/flow/exchange.h"
+
+#include <algorithm>
+
+#include "nodeproxy/flow/decide.h"
+#include "nodeproxy/http/grpc.h"
+#include "nodeproxy/io/child_scope.h"
+#include "nodeproxy/route/cors.h"
+#include "nodeproxy/route/filters.h"
+
+namespace weir::flow {
+namespace {
+
+constexpr auto kAnswerPatience = std::chrono::seconds(10);
+
+// Whether a 101, or a 2xx to CONNECT, has turned the exchange into a tunnel.
+bool becomes_tunnel(const http::Head& request, const http::Head& response) {
+  if (response.status == 101) return true;
+  return response.status / 100 == 2 &&
+         (request.method == "CONNECT" || (request.version == http::Version::http_2 && !request.upgrade.empty()));
+}
+
+}  // namespace
+
+Exchange::Exchange(HttpClient& client, http::MessageStream& stream, std::function<void(Exchange&)> done)
+    : io::Scope(client.flow.context.driver),
+      client_(client),
+      context_(client.flow.context),
+      stream_(stream),
+      done_(std::move(done)),
+      record_(context_.request_sink, client.base_row(), context_.driver.now()),
+      begun_(context_.driver.now()) {
+  stream_.watch(this);
+}
+
+void Exchange::end(Reason why) {
+  fail(Error{Source::local, why, 0, {}});
+  cancel();
+}
+
+void Exchange::on_aborted(const Error& why) {
+  fail(why);
+  cancel();
+}
+
+void Exchange::on_empty() {
+  done_(*this);
+  if (waiting_) driver().ready(std::exchange(waiting_, {}));
+}
+
+io::Task<void> Exchange::run(http::Piece first) {
+  head_ = first.head;
+  begin_record();
+  co_await serve(std::move(first));
+  leave_judged();
+  stream_.watch(nullptr);
+  if (!in_order_) stream_.reset(why_ ? why_->reason : Reason::cancelled);
+  finish_record();
+}
+
+io::Task<void> Exchange::serve(http::Piece first) {
+  whole_ = first.end;
+  bodyless_ = first.end && first.body.empty();
+  auto local = decide(client_, *head_, plan_);
+  if (local) {
+    if (local->reason != Reason::none) fail(Error{Source::local, local->reason, 0, {}});
+    co_await answer(std::move(*local));
+    co_return;
+  }
+  if (plan_.timeouts.request) deadline_ = begun_ + *plan_.timeouts.request;
+  if (plan_.grpc) limit_by_grpc_timeout();
+  balance::Permit permit;
+  if (const config::Service* service = context_.snapshot->services_by_name.find(plan_.service)) {
+    context_.balance.count_request(*service, begun_);
+    auto admitted = context_.balance.admit(*service, balance::Use::request, begun_);
+    if (admitted) permit = std::move(*admitted);
+    if (!admitted) {
+      fail(admitted.error());
+      co_await answer({status_of(Reason::circuit_open), Reason::circuit_open, {}});
+      co_return;
+    }
+  }
+  co_await tries(std::move(first));
+}
+
+io::Task<void> Exchange::tries(http::Piece first) {
+  for (;;) {
+    ++attempts_;
+    wanted_status_ = 0;
+    Error why{Source::local, Reason::none, 0, {}};
+    bool again = false;
+    {
+      auto attempt = client_.inbound ? co_await reach_application() : co_await reach();
+      if (attempt) {
+        const Status forwarded = co_await forward(*attempt, first);
+        if (forwarded) co_return;
+        why = attempt->client_error.value_or(forwarded.error());
+      } else {
+        why = attempt.error();
+      }
+      again = !cancelled() && may_retry(attempt ? &*attempt : nullptr, why);
+    }  // the place on the connection is given back before anything else is done
+    if (again) again = co_await pause_before_retry();
+    if (again) continue;
+    fail(why);
+    if (!cancelled() && !responded_ && why.source != Source::downstream) {
+      co_await answer({status_of(why.reason), why.reason, {}});
+    }
+    co_return;
+  }
+}
+
+// Passes the request on and the response back. An error before a final head may be tried elsewhere.
+io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
+  http::MessageStream& upstream = attempt.lease.stream();
+  http::Piece out{head_, {}, nullptr, whole_};
+  if (!first.body.empty()) {
+    const bool keep = first.body.size() <= limits::http_retry_body_max_bytes && attempts_ <= plan_.retry.attempts;
+    if (keep) {
+      out.body = io::copy_to_buffer(first.body.bytes());
+    } else {
+      out.body = std::move(first.body);
+      attempt.body_begun = true;
+    }
+  }
+  if (whole_ && first.trailers) out.trailers = std::make_unique<http::Headers>(*first.trailers);
+  record_.sent_bytes = out.body.size();
+  if (!whole_) {
+    const Status accepted = co_await upstream.accepted(std::min(attempt.deadline, driver().now() + limits::open_timeout));
+    if (!accepted) co_return accepted;
+  }
+  const Status written = co_await upstream.write(std::move(out), attempt.deadline);
+  if (!written) co_return written;
+  if (whole_) co_return co_await pass_response(attempt);
+  attempt.body_begun = true;
+  io::ChildScope passing(driver());
+  passing.spawn(pass_request(attempt));
+  const Status passed = co_await pass_response(attempt);
+  passing.cancel();
+  co_await passing.join();
+  co_return passed;
+}
+
+// The rest of the request, piece by piece. Its errors end the try: the client is gone, or the upstream tells its reader.
+io::Task<void> Exchange::pass_request(Try& attempt) {
+  for (;;) {
+    auto piece = co_await stream_.read(io::kNever);
+    if (!piece) {
+      if (piece.error().reason == Reason::cancelled) co_return;
+      attempt.client_error = piece.error();
+      attempt.lease.stream().reset(Reason::cancelled);
+      co_return;
+    }
+    record_.sent_bytes += piece->body.size();
+    const bool last = piece->end;
+    const Status written = co_await attempt.lease.stream().write(std::move(*piece), io::kNever);
+    if (!written || last) co_return;
+  }
+}
+
+io::Task<Status> Exchange::pass_response(Try& attempt) {
+  http::MessageStream& upstream = attempt.lease.stream();
+  for (;;) {
+    auto piece = co_await upstream.read(responded_ ? deadline_ : attempt.deadline);
+    if (!piece) {
+      Error why = piece.error();
+      if (why.reason == Reason::detect_timeout) {
+        const bool whole = responded_ || attempt.deadline == deadline_;
+        why.reason = whole ? Reason::request_timeout : Reason::backend_timeout;
+        upstream.reset(Reason::cancelled);
+      }
+      if (why.reason != Reason::cancelled) observe(attempt, true);
+      co_return std::unexpected(why);
+    }
+    http::Head* head = piece->head;
+    if (head && !head->informational()) {
+      if (wants_retry(*head, attempt)) {
+        observe(attempt, head->status >= 500);
+        wanted_status_ = head->status;
+        retry_after_ = http::retry_after(head->headers);
+        upstream.reset(Reason::cancelled);
+        co_return weir::fail(Source::upstream, Reason::bad_response);
+      }
+      begin_response(attempt, *head);
+      if (becomes_tunnel(*head_, *head)) co_return co_await tunnel(attempt, std::move(*piece));
+    }
+    note_response(*piece);
+    const bool last = piece->end;
+    const Status written = co_await stream_.write(std::move(*piece), io::kNever);
+    if (!written) {
+      attempt.client_error = written.error();
+      upstream.reset(Reason::cancelled);
+      co_return written;
+    }
+    if (last) {
+      in_order_ = true;
+      co_return Status();
+    }
+  }
+}
+
+// A final head has come: what it says about the endpoint, and what filters make of it.
+void Exchange::begin_response(Try& attempt, http::Head& head) {
+  responded_ = true;
+  observe(attempt, head.status >= 500);
+  record_.first_byte(driver().now());
+  record_.status = head.status;
+  for (const config::HeaderEdit& edit : plan_.response_edits) route::edit_headers(edit, head.headers);
+  if (plan_.cors) route::filter_response({&*plan_.cors, plan_.cors_origin}, head);
+  if (plan_.persistence) {
+    route::write_session(*plan_.persistence, plan_.persistence_match, plan_.session, attempt.hop.endpoint_id,
+                         http::unix_seconds(), false, head);
+  }
+}
+
+// After a switch both directions are bytes, each until its own end.
+io::Task<Status> Exchange::tunnel(Try& attempt, http::Piece head) {
+  Status written = co_await stream_.write(std::move(head), io::kNever);
+  if (!written) {
+    attempt.client_error = written.error();
+    attempt.lease.stream().reset(Reason::cancelled);
+    co_return written;
+  }
+  io::ChildScope passing(driver());
+  if (whole_) passing.spawn(pass_request(attempt));  // else it is being passed on already
+  Status ended;
+  for (;;) {
+    auto piece = co_await attempt.lease.stream().read(io::kNever);
+    if (!piece) {
+      ended = std::unexpected(piece.error());
+      break;
+    }
+    note_response(*piece);
+    const bool last = piece->end;
+    written = co_await stream_.write(std::move(*piece), io::kNever);
+    if (!written) {
+      attempt.client_error = written.error();
+      ended = written;
+      break;
+    }
+    if (last) break;
+  }
+  if (!ended) passing.cancel();
+  co_await passing.join();
+  if (ended && attempt.client_error) ended = std::unexpected(*attempt.client_error);
+  in_order_ = ended.has_value();
+  co_return ended;
+}
+
+// An answer of our own, in the terms of whoever asked. What is left of the request is the connection's business.
+io::Task<void> Exchange::answer(LocalAnswer local) {
+  http::Head head;
+  head.status = local.status;
+  head.headers = std::move(local.headers);
+  http::Piece piece{&head, {}, nullptr, true};
+  if (plan_.grpc && local.status >= 400) {
+    record_.grpc_status = grpc_code_of(local.reason);
+    http::grpc_answer(head, grpc_code_of(local.reason), label(local.reason));
+  } else {
+    std::string text;
+    if (local.status >= 400) text = std::string(label(local.reason)) + "\n";
+    head.content_length = text.size();
+    if (!text.empty()) head.headers.add("content-type", "text/plain");
+    if (head_->method != "HEAD" && !text.empty()) {
+      piece.body = io::copy_to_buffer(std::as_bytes(std::span(text.data(), text.size())));
+    }
+  }
+  responded_ = true;
+  record_.status = head.status;
+  record_.received_bytes += piece.body.size();
+  const Status written = co_await stream_.write(std::move(piece), driver().now() + kAnswerPatience);
+  in_order_ = written.has_value();
+}
+
+void Exchange::limit_by_grpc_timeout() {
+  const auto timeout = http::grpc_timeout(head_->headers);
+  if (timeout) deadline_ = std::min(deadline_, begun_ + *timeout);
+}
+
+}  // namespace weir::flow

@@ -1,0 +1,69 @@
+// What an exchange tells telemetry and the balancer. See exchange.h.
+#include "nodeproxy/flow/exchange.h"
+#include "nodeproxy/flow/parties.h"
+#include "nodeproxy/http/grpc.h"
+
+namespace weir::flow {
+
+void Exchange::begin_record() {
+  if (!record_.wants_text()) return;
+  record_.describe(head_->method, head_->authority, head_->path);
+  record_.facts.client = client_.address;
+  record_.facts.source_pod = client_.facts.source_pod;
+  record_.facts.destination_pod = client_.facts.destination_pod;
+  record_.facts.trace = telemetry::trace_of(head_->headers);
+}
+
+void Exchange::note_endpoint(const Hop& hop) {
+  record_.move_to(client_.row(telemetry::Reporter::source, hop, plan_));
+  record_.attempt(hop.to);
+  destination_record_.reset();
+  const config::Workload* destination =
+      hop.workload_uid.empty() ? nullptr : context_.snapshot->workload(hop.workload_uid);
+  if (record_.wants_text()) record_.facts.destination_pod = pod_name(destination);
+  if (hop.way != upstream::Way::local) return;
+  destination_record_.emplace(context_.request_sink, client_.row(telemetry::Reporter::destination, hop, plan_), begun_);
+  destination_record_->facts = record_.facts;
+}
+
+void Exchange::note_verdict(const policy::Verdict& verdict) {
+  const config::Policy* policy = verdict.allowed ? nullptr : verdict.policy;
+  const config::Rule* rule = verdict.rule;
+  if (!policy && !verdict.audits().empty()) {
+    policy = verdict.audits().front().policy;
+    rule = verdict.audits().front().rule;
+  }
+  if (!policy || !record_.wants_text()) return;
+  record_.facts.policy = policy->name;
+  record_.facts.rule = rule ? rule->name : "";
+}
+
+void Exchange::note_response(const http::Piece& piece) {
+  record_.received_bytes += piece.body.size();
+  if (!plan_.grpc) return;
+  const http::Headers* fields = piece.trailers ? piece.trailers.get() : piece.end && piece.head ? &piece.head->headers : nullptr;
+  if (!fields) return;
+  if (const auto code = http::grpc_status(*fields)) record_.grpc_status = *code;
+}
+
+void Exchange::observe(Try& attempt, bool failed) {
+  const auto now = driver().now();
+  attempt.held.answered({.failed = failed, .latency = now - attempt.begun}, now);
+}
+
+void Exchange::finish_record() {
+  const Error why = why_.value_or(Error{Source::local, Reason::none, 0, {}});
+  const auto now = driver().now();
+  if (destination_record_) {
+    destination_record_->status = record_.status;
+    destination_record_->grpc_status = record_.grpc_status;
+    destination_record_->sent_bytes = record_.sent_bytes;
+    destination_record_->received_bytes = record_.received_bytes;
+    destination_record_->facts.policy = record_.facts.policy;
+    destination_record_->facts.rule = record_.facts.rule;
+    destination_record_->end(now, why);
+  }
+  record_.end(now, why);
+}
+
+}  // namespace weir::flow

@@ -1,0 +1,225 @@
+// One try of a request: choosing an endpoint, getting a place on a connection to it, and whether to try again.
+#include <algorithm>
+
+#include "nodeproxy/flow/exchange.h"
+#include "nodeproxy/balance/backoff.h"
+#include "nodeproxy/balance/pick.h"
+#include "nodeproxy/detect/http.h"
+#include "nodeproxy/flow/verdicts.h"
+#include "nodeproxy/http/grpc.h"
+#include "nodeproxy/http/path.h"
+#include "nodeproxy/io/sleep.h"
+#include "nodeproxy/policy/judge.h"
+
+namespace weir::flow {
+namespace {
+
+// RFC 9110 section 9.2.2.
+bool idempotent(const std::string& method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" || method == "PUT" ||
+         method == "DELETE";
+}
+
+template <typename Values, typename Value>
+bool among(const Values& values, const Value& value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+}  // namespace
+
+io::TimePoint Exchange::deadline_of_try() const {
+  if (!plan_.timeouts.backend_request) return deadline_;
+  return std::min(deadline_, driver().now() + *plan_.timeouts.backend_request);
+}
+
+// By the newest snapshot: the one that the request was routed by may be gone; its backend is kept by name.
+io::Task<Result<Exchange::Try>> Exchange::reach() {
+  Try attempt;
+  attempt.begun = driver().now();
+  attempt.deadline = deadline_of_try();
+  const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
+  if (!service) co_return weir::fail(Source::local, Reason::no_endpoint);
+  balance::Request request =
+      ask(context_, client_.flow.owner, *service, plan_.port, client_.address, tried_);
+  request.v4 = client_.dialled.ip.is_v4();
+  request.now = attempt.begun;
+  request.http = true;
+  request.hash = plan_.hash;
+  request.prefer = plan_.prefer;
+  auto choice = balance::pick(request, context_.balance);
+  if (!choice && !tried_.empty()) {  // nothing untried is left
+    request.tried = {};
+    choice = balance::pick(request, context_.balance);
+  }
+  if (!choice) co_return std::unexpected(choice.error());
+  attempt.held = context_.balance.request(*choice, attempt.begun);
+  attempt.hop = hop_to(context_, client_.flow.owner, *choice);
+  attempt.h2 = client_.h2 || detect::declared_h2(choice->endpoint_port->app_protocol, choice->endpoint_port->name);
+  tried_.push_back(attempt.hop.endpoint_id);
+  note_endpoint(attempt.hop);
+  if (attempt.hop.way == upstream::Way::local) {
+    LocalPod* pod = context_.pod(attempt.hop.workload_uid);
+    const config::Workload* workload = pod ? pod->workload() : nullptr;
+    if (!workload) co_return weir::fail(Source::local, Reason::pod_removed);
+    const Status allowed = judge(*workload, attempt.hop.to.port);
+    if (!allowed) co_return std::unexpected(allowed.error());
+    enter_judged(pod->judged);
+  }
+  co_return co_await lease_to(std::move(attempt));
+}
+
+// A place on a connection to the endpoint, within the service's circuit breaker.
+io::Task<Result<Exchange::Try>> Exchange::lease_to(Try attempt) {
+  LocalPod& source = client_.flow.owner;
+  upstream::HttpKey key{.peer = {source.uid(), client_.address.ip, attempt.hop.to, attempt.hop.identity},
+                        .way = attempt.hop.way,
+                        .h2 = attempt.h2};
+  std::shared_ptr<const tls::Context> certificate;
+  if (key.way == upstream::Way::lane) {
+    certificate = co_await own_certificate(context_, source.identity());
+    if (!certificate) co_return weir::fail(Source::local, Reason::certificate_missing);
+    key.generation = certificate->generation();
+    key.trust_version = certificate->trust_version();
+  }
+  upstream::HttpPool::Want want{.key = key,
+                                .client = client_.address,
+                                .netns_fd = source.netns_fd(),
+                                .certificate = std::move(certificate),
+                                .service = plan_.service,
+                                .fresh = stale_retried_};
+  const Status admitted = co_await admit_connection(want, attempt.deadline);
+  if (!admitted) co_return std::unexpected(admitted.error());
+  auto lease = co_await context_.http->lease(std::move(want));
+  if (!lease) co_return std::unexpected(lease.error());
+  attempt.lease = std::move(*lease);
+  co_return attempt;
+}
+
+// Beyond the service's connections a request waits, in a queue that is bounded and timed.
+io::Task<Status> Exchange::admit_connection(upstream::HttpPool::Want& want, io::TimePoint deadline) {
+  balance::Permit pending;
+  const io::TimePoint last = std::min(deadline, driver().now() + limits::connect_timeout);
+  for (;;) {
+    if (context_.http->has_room(want.key, want.fresh)) co_return Status();
+    const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
+    if (!service) co_return weir::fail(Source::local, Reason::no_endpoint);
+    want.settings = service->traffic.pool;
+    auto connection = context_.balance.admit(*service, balance::Use::connection, driver().now());
+    if (connection) {
+      want.permit = std::move(*connection);
+      co_return Status();
+    }
+    auto waiting = context_.balance.admit(*service, balance::Use::pending, driver().now());
+    if (!waiting) co_return std::unexpected(waiting.error());
+    pending = std::move(*waiting);
+    const Status woken = co_await context_.http->wait_for_room(plan_.service, last);
+    if (!woken) {
+      const bool late = woken.error().reason == Reason::detect_timeout;
+      co_return weir::fail(Source::local, late ? Reason::circuit_open : woken.error().reason);
+    }
+    pending.release();
+  }
+}
+
+// Inbound: the pod's own application, after its policy.
+io::Task<Result<Exchange::Try>> Exchange::reach_application() {
+  Try attempt;
+  attempt.begun = driver().now();
+  attempt.deadline = deadline_of_try();
+  attempt.h2 = client_.h2;
+  const config::Workload* workload = client_.flow.owner.workload();
+  if (!workload) co_return weir::fail(Source::config, Reason::unknown_pod);
+  const Status allowed = judge(*workload, client_.dialled.port);
+  if (!allowed) co_return std::unexpected(allowed.error());
+  enter_judged(client_.flow.owner.judged);
+  auto lease = co_await client_.application();
+  if (!lease) co_return std::unexpected(lease.error());
+  attempt.lease = std::move(*lease);
+  co_return attempt;
+}
+
+// The destination's policy on this request.
+Status Exchange::judge(const config::Workload& workload, uint16_t port) {
+  judged_ = {client_.identity, client_.address.ip, port};
+  const policy::Verdict verdict = verdict_of(workload);
+  count_audits(context_, verdict);
+  note_verdict(verdict);
+  if (verdict.allowed) return {};
+  return weir::fail(Source::policy, verdict.reason);
+}
+
+// Where a policy looks at the path, what is judged is what is forwarded: its normal form.
+policy::Verdict Exchange::verdict_of(const config::Workload& workload) {
+  const policy::Peer peer{judged_.identity, judged_.client};
+  if (!policy::needs_request(workload, judged_.port)) return policy::judge(workload, judged_.port, peer);
+  const bool refused = policy::needs_path(workload, judged_.port) &&
+                       http::normalise_target(head_->path) != http::PathFault::none;
+  return policy::judge(workload, judged_.port, peer, {*head_, http::path_of(head_->path), refused});
+}
+
+void Exchange::judge_again(const config::Workload& now) {
+  const policy::Verdict verdict = verdict_of(now);
+  if (verdict.allowed) return;
+  note_verdict(verdict);
+  end(Reason::policy_changed);
+}
+
+bool Exchange::may_retry(const Try* attempt, const Error& why) {
+  if (responded_ || (!whole_ && attempt && attempt->body_begun)) return false;
+  switch (why.reason) {
+    case Reason::denied:
+    case Reason::not_allowed:
+    case Reason::bad_request:
+    case Reason::cancelled:
+    case Reason::client_closed:
+    case Reason::client_reset:
+    case Reason::certificate_missing:
+    case Reason::request_timeout:
+    case Reason::circuit_open: return false;
+    default: break;
+  }
+  if (driver().now() >= deadline_) return false;
+  const bool unprocessed = !attempt || attempt->lease.unprocessed();
+  // A pooled connection that its peer closed before a byte of response: once, beside everything else.
+  const bool stale = attempt && attempt->lease.reused() && !stale_retried_ &&
+                     (why.reason == Reason::server_reset || why.reason == Reason::peer_lost || why.reason == Reason::io);
+  if (stale && (idempotent(head_->method) || bodyless_)) {
+    stale_retried_ = true;
+    tried_.clear();
+    return true;
+  }
+  if (client_.inbound) return false;  // there is one application
+  if (attempts_ > plan_.retry.attempts) return false;
+  const bool by_status = wanted_status_ != 0;
+  const bool reset = why.reason == Reason::server_reset || why.reason == Reason::peer_lost ||
+                     why.reason == Reason::stream_refused;
+  const bool timed_out = why.reason == Reason::backend_timeout && among(plan_.retry.statuses, uint16_t{504}) &&
+                         retry_method();
+  if (!unprocessed && !by_status && !timed_out && !(reset && idempotent(head_->method))) return false;
+  const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
+  return service && context_.balance.may_retry(*service, driver().now());
+}
+
+bool Exchange::retry_method() const {
+  return plan_.retry.methods.empty() ? idempotent(head_->method) : among(plan_.retry.methods, head_->method);
+}
+
+// Whether this answer is one that the policy tries again; only while the request can be said once more.
+bool Exchange::wants_retry(const http::Head& response, const Try& attempt) const {
+  if (plan_.retry.statuses.empty() && plan_.retry.grpc_codes.empty()) return false;
+  if (attempts_ > plan_.retry.attempts || (!whole_ && attempt.body_begun) || !retry_method()) return false;
+  if (among(plan_.retry.statuses, response.status)) return true;
+  const auto code = http::grpc_status(response.headers);  // trailers-only
+  return code && among(plan_.retry.grpc_codes, *code);
+}
+
+io::Task<bool> Exchange::pause_before_retry() {
+  const auto pause = std::max<io::Clock::duration>(balance::backoff(plan_.retry, attempts_, context_.balance.random().next()),
+                              retry_after_);
+  retry_after_ = {};
+  if (pause.count() == 0) co_return true;
+  const Status slept = co_await io::sleep(driver(), std::min<io::Clock::duration>(pause, deadline_ - driver().now()));
+  co_return slept.has_value();
+}
+
+}  // namespace weir::flow

@@ -1,0 +1,16 @@
+#pragma once
+// Requests that never became exchanges: what a client sent is no request, or too large a one. Answered, counted and logged
+// like any other end.
+// Thread: one worker.
+#include "nodeproxy/flow/http_client.h"
+#include "nodeproxy/http/h1_server.h"
+#include "nodeproxy/http/message_stream.h"
+
+namespace weir::flow {
+
+// Whether the error is one that a client is answered for.
+bool refusable(const Error& why);
+// Answers with `status` (0: the reason's own) and records it.
+io::Task<void> refuse(HttpClient& client, http::MessageStream& stream, Error why, uint16_t status);
+
+}  // namespace weir::flow

@@ -1,0 +1,124 @@
+// Requests out, responses in, one at a time. See h1_client.h.
+#include "nodeproxy/http/h1_client.h"
+
+namespace weir::http {
+namespace {
+
+constexpr auto kLinger = std::chrono::seconds(2);
+
+// What a failure of the stream is to an exchange: the server's end, not the client's.
+Error as_server(Error why) {
+  why.source = Source::upstream;
+  if (why.reason == Reason::io || why.reason == Reason::client_reset) why.reason = Reason::server_reset;
+  return why;
+}
+
+}  // namespace
+
+H1Client::H1Client(io::Driver& driver, std::unique_ptr<io::ByteStream> bytes, ClientConnectionEvents& events)
+    : ClientConnection(driver, std::move(bytes), events),
+      stream_(*bytes_, h1::Decoder::Role::responses),
+      writer_(*bytes_) {
+  // Between exchanges nobody reads: a FIN, an error or stray bytes then end the connection.
+  stream_.ahead().on_end(
+      [](void* self) {
+        auto& client = *static_cast<H1Client*>(self);
+        if (client.exchanges() == 0 && !client.ended()) client.end(Reason::none);
+      },
+      this);
+}
+
+bool H1Client::can_begin() const {
+  return exchanges() == 0 && !ended() && !retired() && request_whole_ && response_whole_ && !stream_.leftover();
+}
+
+MessageStream& H1Client::begin() {
+  exchange_begun();
+  request_whole_ = response_whole_ = answered_ = false;
+  reset_.reset();
+  return *this;
+}
+
+bool H1Client::clean() const {
+  return request_whole_ && response_whole_ && !reset_ && !writer_.broken() && !stream_.tunnel() &&
+         stream_.decoder().reusable() && !stream_.leftover();
+}
+
+void H1Client::give_back(MessageStream&) {
+  const bool fit = clean();
+  if (!fit && !ended()) {
+    if (request_whole_ && response_whole_ && !reset_) {
+      bytes_->close();
+    } else {
+      bytes_->abandon(reset_.value_or(Reason::cancelled));
+    }
+    mark_ended();
+  }
+  exchange_ended();
+}
+
+void H1Client::end(Reason why) {
+  if (why != Reason::none) {
+    bytes_->abandon(why);
+    ending();
+    return;
+  }
+  if (ended()) return;
+  bytes_->close();
+  bytes_->finish();
+  // In order is both ways: the peer's FIN is waited for, so that it does not see a reset of an idle connection.
+  if (stream_.ahead().ready()) {
+    ending();
+  } else {
+    mark_ending();
+    spawn(linger());
+  }
+}
+
+io::Task<void> H1Client::linger() {
+  const auto last = co_await stream_.ahead().take(driver().now() + kLinger);
+  if (!last) bytes_->abandon(Reason::none);
+  cancel();
+}
+
+io::Task<Status> H1Client::write(Piece piece, io::TimePoint deadline) {
+  if (reset_) co_return fail(Source::local, *reset_);
+  if (piece.head) {
+    h1::RequestOptions options;
+    if (piece.end && !piece.trailers) options.whole_bytes = piece.body.size();
+    const auto framing = h1::append_request_head(writer_.head(), *piece.head, options);
+    if (!framing) co_return std::unexpected(framing.error());
+    writer_.frame(*framing);
+    stream_.decoder().expect_response_to(*piece.head);
+  }
+  const bool end = piece.end;
+  const bool empty = piece.body.empty() && writer_.head().empty() && writer_.framing() != h1::Body::chunked;
+  if (!empty) {
+    const Status written = co_await writer_.send(std::move(piece), deadline);
+    if (reset_) co_return fail(Source::local, *reset_);
+    if (!written) co_return std::unexpected(as_server(written.error()));
+  }
+  if (end) request_whole_ = true;
+  if (end && stream_.tunnel()) bytes_->finish();
+  co_return Status();
+}
+
+io::Task<Result<Piece>> H1Client::read(io::TimePoint deadline) {
+  if (reset_) co_return fail(Source::local, *reset_);
+  auto piece = co_await stream_.read(deadline);
+  if (reset_) co_return fail(Source::local, *reset_);
+  if (!piece) co_return std::unexpected(as_server(piece.error()));
+  answered_ = true;
+  if (piece->head && stream_.decoder().at_switch()) stream_.become_tunnel();
+  if (piece->end) response_whole_ = true;
+  co_return piece;
+}
+
+void H1Client::reset(Reason why) {
+  if (reset_) return;
+  reset_ = why;
+  bytes_->abandon(why);
+  stream_.ahead().stop();  // whoever reads sees the reset
+}
+
+}  // namespace weir::http

@@ -1,0 +1,31 @@
+#pragma once
+// The client's side of an HTTP/2 connection: many exchanges at a time, as many as the peer allows.
+// Thread: one worker. Lifetime: its pool's.
+#include "nodeproxy/http/connection.h"
+#include "nodeproxy/http/h2_wire.h"
+
+namespace weir::http {
+
+class H2Client final : public ClientConnection, private H2Wire {
+ public:
+  H2Client(io::Driver& driver, std::unique_ptr<io::ByteStream> bytes, ClientConnectionEvents& events)
+      : ClientConnection(driver, std::move(bytes), events), H2Wire(driver, *bytes_, h2::Role::client) {}
+
+  void start() override;
+  bool can_begin() const override {
+    return !ended() && !retired() && !connection().ended() && opening_ + connection().active_streams() < limits::h2_streams_max &&
+           connection().can_open();
+  }
+  MessageStream& begin() override;
+  void give_back(MessageStream& stream) override;
+  bool unprocessed(const MessageStream& stream) const override;
+  void end(Reason why) override;
+
+ private:
+  void on_room() override {}
+  void on_over() override;
+
+  uint32_t opening_ = 0;  // begun, no stream yet
+};
+
+}  // namespace weir::http

@@ -1,0 +1,142 @@
+// See h2_message.h.
+#include "nodeproxy/http/h2_message.h"
+
+#include "nodeproxy/http/h2_wire.h"
+
+namespace weir::http {
+namespace {
+
+constexpr size_t kBusyBytes = 16 * 1024;
+constexpr size_t kRoomBytes = 64 * 1024;
+
+}  // namespace
+
+H2Message::~H2Message() {
+  if (stream_ == 0) return;
+  credit();
+  wire_.connection().release(stream_);
+}
+
+void H2Message::on_head(Head&& head, bool end) {
+  heads_.push_back(std::move(head));
+  end_ = end_ || end;
+  arrived_.notify();
+}
+
+void H2Message::on_data(std::span<const std::byte> bytes) {
+  // Bytes that wait are handed on together.
+  if (!body_.empty()) bytes = bytes.subspan(body_.back().append(bytes));
+  if (!bytes.empty()) {
+    if (busy_ || !body_.empty()) {
+      body_.push_back(io::make_room(std::max(bytes.size(), kRoomBytes)));
+      body_.back().append(bytes);
+    } else {
+      body_.push_back(io::copy_to_buffer(bytes));
+    }
+  }
+  arrived_.notify();
+}
+
+void H2Message::on_trailers(Headers&& trailers) { trailers_ = std::make_unique<Headers>(std::move(trailers)); }
+
+void H2Message::on_end() {
+  end_ = true;
+  arrived_.notify();
+}
+
+void H2Message::on_reset(const Error& why, bool unprocessed) {
+  // A whole answer before the request's end: only the upload stops.
+  if (wire_.connection().role() == h2::Role::client && end_ && why.os_code == static_cast<int>(h2::kNoError)) {
+    upload_stopped_ = true;
+    drained_.notify();
+    return;
+  }
+  error_ = why;
+  unprocessed_ = unprocessed;
+  arrived_.notify();
+  drained_.notify();
+  if (watcher_) watcher_->on_aborted(why);
+}
+
+void H2Message::credit() {
+  if (uncredited_bytes_ == 0) return;
+  wire_.connection().consume(stream_, std::exchange(uncredited_bytes_, 0));
+  wire_.flush();
+}
+
+Piece H2Message::take() {
+  Piece piece;
+  if (!heads_.empty()) {
+    head_ = std::move(heads_.front());
+    heads_.pop_front();
+    piece.head = &head_;
+    if (head_.informational()) return piece;
+  }
+  if (!body_.empty() && heads_.empty()) {
+    piece.body = std::move(body_.front());
+    body_.erase(body_.begin());
+    uncredited_bytes_ += piece.body.size();
+    busy_ = piece.body.size() >= kBusyBytes;
+  }
+  if (end_ && heads_.empty() && body_.empty()) {
+    piece.end = end_given_ = true;
+    piece.trailers = std::move(trailers_);
+  }
+  return piece;
+}
+
+io::Task<Result<Piece>> H2Message::read(io::TimePoint deadline) {
+  credit();
+  while (!something()) {
+    arrived_.clear();
+    const Status waited = co_await arrived_.wait(deadline);
+    if (!waited) co_return std::unexpected(waited.error());
+  }
+  const bool left = !heads_.empty() || !body_.empty() || (end_ && !end_given_);
+  if (error_ && (!left || wire_.connection().role() == h2::Role::server || !end_)) co_return std::unexpected(*error_);
+  co_return take();
+}
+
+io::Task<Status> H2Message::accepted(io::TimePoint deadline) { co_return co_await wire_.bytes().accepted(deadline); }
+
+io::Task<Status> H2Message::write(Piece piece, io::TimePoint deadline) {
+  if (error_) co_return std::unexpected(*error_);
+  h2::Connection& connection = wire_.connection();
+  const bool head_alone = piece.end && piece.body.empty() && !piece.trailers;
+  if (piece.head && stream_ == 0) {
+    const auto opened = connection.request(*piece.head, head_alone);
+    if (!opened) {
+      unprocessed_ = true;
+      co_return std::unexpected(opened.error());
+    }
+    stream_ = *opened;
+    connection.set_user(stream_, this);
+  } else if (piece.head) {
+    const Status answered = connection.respond(stream_, *piece.head, head_alone);
+    if (!answered) co_return answered;
+  }
+  if (!piece.body.empty()) connection.write(stream_, std::move(piece.body));
+  if (piece.end && !head_alone) connection.finish(stream_, std::move(piece.trailers));
+  wire_.flush();
+  while (!error_ && !upload_stopped_ && connection.queued_bytes(stream_) >= 2 * h2::kSendLowWaterBytes) {
+    drained_.clear();
+    const Status waited = co_await drained_.wait(deadline);
+    if (!waited) co_return waited;
+  }
+  if (error_ && !end_) co_return std::unexpected(*error_);
+  co_return Status();
+}
+
+void H2Message::reset(Reason why) {
+  if (error_) return;
+  error_ = Error{Source::local, why, 0, {}};
+  if (stream_ != 0) {
+    const bool server = wire_.connection().role() == h2::Role::server;
+    wire_.connection().reset(stream_, server && why != Reason::cancelled ? h2::kInternalError : h2::kCancel);
+    wire_.flush();
+  }
+  arrived_.notify();
+  drained_.notify();
+}
+
+}  // namespace weir::http

@@ -1,0 +1,31 @@
+#pragma once
+// A byte stream both ways, whatever carries it: a socket or a session of a lane. What HTTP is spoken over; opaque relays
+// use the streams themselves (relay/), without this call in between.
+// One read and one write may be waited for at a time; both end when the waiting coroutine's scope is cancelled.
+// Thread: one worker. Lifetime: outlives every wait on it.
+#include "nodeproxy/io/buffer.h"
+#include "nodeproxy/base/error.h"
+#include "nodeproxy/io/task.h"
+#include "nodeproxy/io/timers.h"
+
+namespace weir::io {
+
+class ByteStream {
+ public:
+  virtual ~ByteStream() = default;
+  // An empty buffer is the peer's FIN.
+  virtual Task<Result<Buffer>> read() = 0;
+  // Returns when the stream can take more; detect_timeout at the deadline, after which only abandon() makes sense.
+  virtual Task<Status> write(Buffer buffer, TimePoint deadline) = 0;
+  virtual void finish() = 0;  // FIN behind what was written
+  // Ends it early: the peer sees a reset. Waits in progress are for their scope to cancel.
+  virtual void abandon(Reason reason) = 0;
+  // Ends it in order once both directions are done: what was written still goes out.
+  virtual void close() = 0;
+  // Whether it has failed in a way that nothing of what was written can have reached the other end.
+  virtual bool unprocessed() const { return false; }
+  // Waits until the other end has accepted the stream. Errors: why it did not; detect_timeout at the deadline.
+  virtual Task<Status> accepted(TimePoint) { co_return Status(); }
+};
+
+}  // namespace weir::io

@@ -1,0 +1,56 @@
+// Sockets and sessions behind one face. See byte_streams.h.
+#include "nodeproxy/upstream/byte_streams.h"
+
+#include "nodeproxy/base/limits.h"
+
+namespace weir::upstream {
+
+io::Task<Result<io::Buffer>> SocketBytes::read() {
+  const auto size = busy_ ? io::ReceiveSize::large : io::ReceiveSize::small;
+  Result<io::Buffer> buffer = co_await socket_.receive(size);
+  // An error is told once: if our send was told of a reset, this looks like a FIN, and must not pass for one.
+  if (buffer && buffer->empty() && !finished_ && socket_.broken())
+    co_return fail(Source::kernel, Reason::io, ECONNRESET);
+  if (buffer) busy_ = buffer->size() >= limits::receive_buffer_small_bytes;
+  co_return buffer;
+}
+
+io::Task<Status> SocketBytes::write(io::Buffer buffer, io::TimePoint deadline) {
+  if (buffer.empty()) co_return Status();
+  const Status sent = co_await socket_.send(buffer.bytes(), deadline);
+  if (!sent && sent.error().reason == Reason::connect_timeout)  // the awaiter's name for its deadline
+    co_return fail(Source::kernel, Reason::detect_timeout, ETIMEDOUT);
+  co_return sent;
+}
+
+void SocketBytes::finish() {
+  finished_ = true;
+  socket_.shutdown_write();
+}
+
+SocketBytes::~SocketBytes() {
+  if (socket_ && in_order_) socket_.set_reset_on_close(false);
+}
+
+io::Task<Result<io::Buffer>> SessionBytes::read() {
+  Result<io::Buffer> buffer = co_await session.read();
+  was_opened_ = was_opened_ || buffer.has_value();
+  co_return buffer;
+}
+
+io::Task<Status> SessionBytes::accepted(io::TimePoint deadline) {
+  while (!session.opened() && !session.failed()) {
+    const Status status = co_await session.opened_signal().wait(deadline);
+    if (!status) co_return status;
+  }
+  if (session.failed()) co_return std::unexpected(*session.failed());
+  was_opened_ = true;
+  co_return Status();
+}
+
+io::Task<Status> SessionBytes::write(io::Buffer buffer, io::TimePoint deadline) {
+  if (buffer.empty()) co_return Status();
+  co_return co_await session.write(std::move(buffer), deadline);
+}
+
+}  // namespace weir::upstream

@@ -1,0 +1,49 @@
+#pragma once
+// What carries HTTP as io::ByteStream: a TCP socket, or a session of a lane.
+// Thread: one worker. Lifetime: owned by the connection that speaks over it; the socket's kernel operations have ended
+// before it goes (its reads and writes were joined).
+#include "nodeproxy/io/byte_stream.h"
+#include "nodeproxy/io/socket.h"
+#include "nodeproxy/mesh/session_stream.h"
+
+namespace weir::upstream {
+
+class SocketBytes final : public io::ByteStream {
+ public:
+  explicit SocketBytes(io::Socket socket) : socket_(std::move(socket)) {}
+
+  io::Task<Result<io::Buffer>> read() override;
+  io::Task<Status> write(io::Buffer buffer, io::TimePoint deadline) override;
+  void finish() override;
+  void abandon(Reason) override { in_order_ = false; }  // the reset is what closing the descriptor does
+  void close() override { in_order_ = true; }
+  // Closes the descriptor: FIN if the stream was closed in order, else a reset. After every wait has ended.
+  ~SocketBytes() override;
+
+ private:
+  io::Socket socket_;
+  bool busy_ = false;      // reads come back full: large buffers
+  bool finished_ = false;  // our FIN has been asked for
+  bool in_order_ = false;
+};
+
+class SessionBytes final : public io::ByteStream {
+ public:
+  // The stream is opened or attached by whoever made this.
+  mesh::SessionStream session;
+
+  io::Task<Result<io::Buffer>> read() override;
+  io::Task<Status> write(io::Buffer buffer, io::TimePoint deadline) override;
+  void finish() override { session.finish(); }
+  void abandon(Reason reason) override { session.abandon(reason); }
+  void close() override {}  // giving the session back sends what is queued
+  bool unprocessed() const override {
+    return session.failed() && (!was_opened_ || session.retryable());
+  }
+  io::Task<Status> accepted(io::TimePoint deadline) override;
+
+ private:
+  bool was_opened_ = false;
+};
+
+}  // namespace weir::upstream

@@ -1,0 +1,167 @@
+// Finding, dialling and retiring pooled connections. See http_pool.h.
+#include "nodeproxy/upstream/http_pool.h"
+
+#include <algorithm>
+
+#include "nodeproxy/http/h1_client.h"
+#include "nodeproxy/http/h2_client.h"
+#include "nodeproxy/net/connect.h"
+#include "nodeproxy/upstream/byte_streams.h"
+
+namespace weir::upstream {
+size_t HttpPool::Hash::operator()(const HttpKey& key) const {
+  return std::hash<std::string>()(key.peer.source_uid) * 31 + std::hash<SocketAddress>()(key.peer.to) * 7 +
+         static_cast<size_t>(key.way) * 2 + key.h2;
+}
+
+HttpPool::~HttpPool() = default;
+
+// The most recently used first, so that what is not needed grows old; of HTTP/2 the one with the fewest streams.
+http::ClientConnection* HttpPool::find(const HttpKey& key, bool fresh) const {
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return nullptr;
+  http::ClientConnection* best = nullptr;
+  for (auto at = found->second.rbegin(); at != found->second.rend(); ++at) {
+    http::ClientConnection& connection = **at;
+    if (!connection.can_begin() || (fresh && connection.exchanges_begun() > 0)) continue;
+    if (!key.h2) return &connection;
+    if (!best || connection.exchanges() < best->exchanges()) best = &connection;
+  }
+  return best;
+}
+
+http::ClientConnection& HttpPool::add(Want& want, std::unique_ptr<io::ByteStream> bytes) {
+  std::unique_ptr<http::ClientConnection> connection;
+  if (want.key.h2) {
+    connection = std::make_unique<http::H2Client>(driver_, std::move(bytes), *this);
+  } else {
+    connection = std::make_unique<http::H1Client>(driver_, std::move(bytes), *this);
+  }
+  connections_.push_front(
+      {want.key, std::move(want.service), want.settings, std::move(want.permit), std::move(connection)});
+  http::ClientConnection& added = *connections_.front().connection;
+  place_[&added] = connections_.begin();
+  by_key_[want.key].push_back(&added);
+  added.start();
+  return added;
+}
+
+io::Task<Status> HttpPool::wait_for_room(std::string service, io::TimePoint deadline) {
+  Waiter waiter{std::move(service), {}};
+  waiters_.push_back(&waiter);
+  const Status woken = co_await waiter.room.wait(deadline);
+  waiters_.remove(&waiter);
+  co_return woken;
+}
+
+void HttpPool::wake_one(const std::string& service) {
+  for (Waiter* waiter : waiters_) {
+    if (waiter->service != service || waiter->room.pending()) continue;
+    waiter->room.notify();
+    return;
+  }
+}
+
+io::Task<Result<HttpLease>> HttpPool::lease(Want want) {
+  if (http::ClientConnection* there = find(want.key, want.fresh)) {
+    const bool reused = there->exchanges_begun() > 0;
+    co_return HttpLease(*there, there->begin(), reused);
+  }
+  if (draining_) co_return fail(Source::local, Reason::draining);
+  std::unique_ptr<io::ByteStream> bytes;
+  if (want.key.way == Way::lane) {
+    auto session = std::make_unique<SessionBytes>();
+    const Status opened =
+        lanes_.open(want.key.peer, std::move(want.certificate), want.netns_fd, want.client, session->session);
+    if (!opened) co_return std::unexpected(opened.error());
+    bytes = std::move(session);
+  } else {
+    const LaneKey& peer = want.key.peer;
+    auto socket = co_await net::connect(
+        driver_, want.key.way == Way::local
+                     ? net::to_local_pod(want.netns_fd, peer.source, peer.to, ports_.application)
+                     : net::to_outside(want.netns_fd, peer.source, peer.to));
+    if (!socket) co_return std::unexpected(socket.error());
+    socket->set_no_delay();
+    bytes = std::make_unique<SocketBytes>(std::move(*socket));
+  }
+  http::ClientConnection& made = add(want, std::move(bytes));
+  co_return HttpLease(made, made.begin(), false);
+}
+
+void HttpPool::on_connection_free(http::ClientConnection& connection) {
+  const auto place = place_.find(&connection);
+  if (place == place_.end()) return;
+  const Entry& entry = *place->second;
+  wake_one(entry.service);
+  const uint32_t most = entry.settings.requests_per_connection_max;
+  if (draining_ || (most > 0 && connection.exchanges_begun() >= most)) {
+    if (!connection.retired()) connection.retire();
+    return;
+  }
+  // The one that was used last is used next.
+  auto& list = by_key_[entry.key];
+  if (!list.empty() && list.back() != &connection) {
+    std::erase(list, &connection);
+    list.push_back(&connection);
+  }
+}
+
+void HttpPool::on_connection_ended(http::ClientConnection& connection) {
+  const auto place = place_.find(&connection);
+  if (place == place_.end()) return;
+  const auto found = by_key_.find(place->second->key);
+  if (found != by_key_.end()) {
+    std::erase(found->second, &connection);
+    if (found->second.empty()) by_key_.erase(found);
+  }
+  if (connection.exchanges() > 0) return;  // its exchanges will see the end; the last one buries it
+  const auto entry = place->second;
+  const std::string service = std::move(entry->service);
+  place_.erase(place);
+  connections_.erase(entry);  // destroys it, and gives its permit back
+  wake_one(service);
+}
+
+void HttpPool::drop_source(const std::string& uid, Reason reason) {
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    Entry& entry = *at++;
+    if (entry.key.peer.source_uid == uid) entry.connection->end(reason);
+  }
+}
+
+bool HttpPool::has_source(const std::string& uid) const {
+  return std::any_of(connections_.begin(), connections_.end(),
+                     [&](const Entry& entry) { return entry.key.peer.source_uid == uid; });
+}
+
+void HttpPool::sweep() {
+  const io::TimePoint now = driver_.now();
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    Entry& entry = *at++;
+    http::ClientConnection& connection = *entry.connection;
+    if (connection.retired()) continue;
+    const bool idle = connection.exchanges() == 0 && now - connection.idle_since() > entry.settings.idle;
+    const bool old = entry.settings.age.count() > 0 && now - connection.begun() > entry.settings.age;
+    if (idle || old) connection.retire();
+  }
+}
+
+void HttpPool::drain() {
+  draining_ = true;
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    Entry& entry = *at++;
+    if (!entry.connection->retired()) entry.connection->retire();
+  }
+}
+
+void HttpPool::close_all(Reason reason) {
+  for (auto at = connections_.begin(); at != connections_.end();) (at++)->connection->end(reason);
+}
+
+size_t HttpPool::connections(bool h2) const {
+  return static_cast<size_t>(std::count_if(connections_.begin(), connections_.end(),
+                                           [&](const Entry& entry) { return entry.key.h2 == h2; }));
+}
+
+}  // namespace weir::upstream

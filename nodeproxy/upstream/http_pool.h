@@ -1,0 +1,132 @@
+#pragma once
+// The HTTP connections of this worker towards endpoints, keyed by who talks to whom: nothing is shared across source
+// pods, identities, endpoints, certificate generations or trust bundles (mesh-protocol.md "Identity"). An HTTP/1.1
+// connection is a session of a lane, or a socket to a pod of this node or outside the mesh, and carries one exchange at a
+// time; an HTTP/2 connection rides the same kinds and carries as many as its peer allows.
+// Requests beyond a service's connections wait in a bounded, timed queue (the caller's circuit breaker counts them).
+// Thread: one worker. Lifetime: the worker's; empty() before it goes.
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "nodeproxy/balance/service_uses.h"
+#include "nodeproxy/config/snapshot.h"
+#include "nodeproxy/http/connection.h"
+#include "nodeproxy/io/signal.h"
+#include "nodeproxy/upstream/lane_pool.h"
+
+namespace weir::upstream {
+
+enum class Way : uint8_t { lane, local, plain };
+
+struct HttpKey {
+  LaneKey peer;  // source pod and address, endpoint, expected identity
+  Way way = Way::plain;
+  bool h2 = false;
+  uint64_t generation = 0, trust_version = 0;  // of the certificate (lanes)
+
+  bool operator==(const HttpKey&) const = default;
+};
+
+// One exchange's hold on a connection. Given back when it goes.
+class HttpLease {
+ public:
+  HttpLease() = default;
+  HttpLease(http::ClientConnection& connection, http::MessageStream& stream, bool reused)
+      : connection_(&connection), stream_(&stream), reused_(reused) {}
+  HttpLease(HttpLease&& other) noexcept
+      : connection_(std::exchange(other.connection_, nullptr)), stream_(other.stream_), reused_(other.reused_) {}
+  HttpLease& operator=(HttpLease&& other) noexcept {
+    release();
+    connection_ = std::exchange(other.connection_, nullptr);
+    stream_ = other.stream_;
+    reused_ = other.reused_;
+    return *this;
+  }
+  ~HttpLease() { release(); }
+  void release() {
+    if (connection_) std::exchange(connection_, nullptr)->give_back(*stream_);
+  }
+
+  explicit operator bool() const { return connection_ != nullptr; }
+  http::MessageStream& stream() const { return *stream_; }
+  // The connection had carried an exchange before: its peer may have closed it meanwhile.
+  bool reused() const { return reused_; }
+  // Nothing of the request can have reached an application: any other endpoint may be tried.
+  bool unprocessed() const { return connection_->unprocessed(*stream_); }
+  bool unshared() const { return connection_->exchanges() <= 1; }
+
+ private:
+  http::ClientConnection* connection_ = nullptr;
+  http::MessageStream* stream_ = nullptr;
+  bool reused_ = false;
+};
+
+class HttpPool final : private http::ClientConnectionEvents {
+ public:
+  HttpPool(io::Driver& driver, LanePool& lanes, net::PortRanges& ports)
+      : driver_(driver), lanes_(lanes), ports_(ports) {}
+  ~HttpPool();
+
+  struct Want {
+    HttpKey key;
+    SocketAddress client;                             // named in OPEN
+    int netns_fd = -1;                                // of the source pod
+    std::shared_ptr<const tls::Context> certificate;  // lanes
+    std::string service = {};       // whose room is waited for
+    config::PoolSettings settings = {};
+    balance::Permit permit = {};    // held as long as the connection that is made
+    bool fresh = false;             // not one that was used before (after a stale one)
+  };
+  // An exchange's place on a connection that is there, or on a new one. Errors: the dial's.
+  io::Task<Result<HttpLease>> lease(Want want);
+  // Whether lease() would not have to make a connection.
+  bool has_room(const HttpKey& key, bool fresh) const { return find(key, fresh) != nullptr; }
+  // Waits until a connection to the service became free or has ended; first come, first woken.
+  io::Task<Status> wait_for_room(std::string service, io::TimePoint deadline);
+
+  void drop_source(const std::string& uid, Reason reason);
+  bool has_source(const std::string& uid) const;
+  void sweep();  // retires idle and old connections; call a few times a second
+  void drain();  // no connection is kept once its exchanges have ended
+  void close_all(Reason reason);
+  bool empty() const { return connections_.empty(); }
+  size_t connections(bool h2) const;
+
+ private:
+  struct Entry;
+  struct Hash {
+    size_t operator()(const HttpKey& key) const;
+  };
+  http::ClientConnection* find(const HttpKey& key, bool fresh) const;
+  http::ClientConnection& add(Want& want, std::unique_ptr<io::ByteStream> bytes);
+  void wake_one(const std::string& service);
+  void on_connection_ended(http::ClientConnection& connection) override;
+  void on_connection_free(http::ClientConnection& connection) override;
+
+  struct Entry {
+    HttpKey key;
+    std::string service;
+    config::PoolSettings settings;
+    balance::Permit permit;
+    std::unique_ptr<http::ClientConnection> connection;
+  };
+  io::Driver& driver_;
+  LanePool& lanes_;
+  net::PortRanges& ports_;
+  std::list<Entry> connections_;
+  std::unordered_map<const http::ClientConnection*, std::list<Entry>::iterator> place_;
+  std::unordered_map<HttpKey, std::vector<http::ClientConnection*>, Hash> by_key_;
+  struct Waiter {
+    std::string service;
+    io::Signal room;
+  };
+  std::list<Waiter*> waiters_;
+  bool draining_ = false;
+};
+
+}  // namespace weir::upstream
