@@ -55,10 +55,13 @@ inline constexpr size_t config_message_max_bytes = 64 * 1024 * 1024;
 inline constexpr size_t http_head_max_bytes = 64 * 1024;  // decoded
 inline constexpr uint32_t http_fields_max = 100;
 inline constexpr size_t http_url_max_bytes = 8 * 1024;
+inline constexpr size_t http_method_max_bytes = 64;
 inline constexpr size_t http_chunk_extensions_max_bytes = 1024;  // of one chunk
-inline constexpr size_t http_buffered_max_bytes = 32 * 1024;     // per direction of an exchange
-inline constexpr size_t http_retry_body_max_bytes = 64 * 1024;   // kept for a retry
-inline constexpr size_t http_discard_max_bytes = 64 * 1024;      // of a body after a local answer
+inline constexpr size_t http_chunk_overhead_max_bytes =
+    16 * 1024;  // size lines of a body beyond what its data excuses
+inline constexpr size_t http_buffered_max_bytes = 32 * 1024;    // per direction of an exchange
+inline constexpr size_t http_retry_body_max_bytes = 64 * 1024;  // kept for a retry
+inline constexpr size_t http_discard_max_bytes = 64 * 1024;     // of a body after a local answer
 inline constexpr auto http_header_timeout = 10s;
 inline constexpr auto http_pool_idle = 5min;
 inline constexpr uint32_t h2_streams_max = 100;  // per connection
@@ -84,5 +87,7 @@ static_assert(frame_payload_max_bytes + 8 <= 16384, "a frame with its header mus
 static_assert(session_window_initial_bytes >= early_data_bytes, "early data must fit the first window");
 static_assert(session_window_max_bytes <= pod_buffered_max_bytes);
 static_assert(app_connect_retry < connect_timeout);
+static_assert(http_method_max_bytes + http_url_max_bytes < http_head_max_bytes, "414 must come before 431");
+static_assert(http_chunk_extensions_max_bytes < http_chunk_overhead_max_bytes);
 
 }  // namespace weir::limits
