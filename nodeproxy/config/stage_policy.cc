@@ -59,6 +59,7 @@ std::string host_pattern(std::string text) {
   }
   const char* allowed = name_end == 0 ? "abcdefghijklmnopqrstuvwxyz0123456789-._*" : "[]0123456789abcdef:.";
   if (text.find_first_not_of(allowed) != std::string::npos) return {};
+  if (text == "*.") return {};
   if (text.ends_with('.')) text.pop_back();
   const bool leading = text.starts_with("*.") && text.size() > 2 && text.find('*', 1) == std::string::npos;
   return leading || is_pattern(text) ? text : std::string();
