@@ -20,12 +20,23 @@
 namespace weir::config {
 namespace {
 
-using SliceMap = std::map<std::string, std::shared_ptr<const EndpointSlice>>;
-
 // Everything that is in `existing` and not in `staged` goes.
 template <typename Existing, typename Value>
 void remove_unlisted(const Existing& existing, StagedMap<Value>& staged) {
   for (const auto& [name, ignored] : existing) staged.try_emplace(name, nullptr);
+}
+
+// What hangs on a service, anew: a change of one piece copies the service and pointers to the others.
+void hang(Service& service, const Attachments<EndpointSlice>& slices, const Attachments<RouteTable>& routes) {
+  service.slices.clear();
+  service.routes.clear();
+  if (const auto* own = slices.of(service.name))
+    for (const auto& [ignored, slice] : *own) service.slices.push_back(slice);
+  if (const auto* own = routes.of(service.name)) {
+    for (const auto& [ignored, table] : *own) service.routes.push_back(table);
+    std::stable_partition(service.routes.begin(), service.routes.end(),
+                          [](const auto& table) { return !table->consumer_namespace.empty(); });
+  }
 }
 
 bool local_to(const Workload& workload, const MeshSettings& mesh) {
@@ -40,8 +51,8 @@ struct Builder::State {
   // What a snapshot does not hold, or not by this key.
   std::unordered_map<std::string, std::shared_ptr<const Policy>> policies;
   std::unordered_map<std::string, std::unordered_set<std::string>> policy_users;  // policy → workloads
-  std::unordered_map<std::string, SliceMap> slices_by_service;  // also of services that are yet to come
-  std::unordered_map<std::string, std::string> slice_service;   // slice → service
+  Attachments<EndpointSlice> slices;  // also of services that are yet to come
+  Attachments<RouteTable> routes;     // likewise
   std::unordered_map<std::string, uint64_t>
       acquired;  // workload → when it got its addresses, in a count of ours
   uint64_t acquisitions = 0;
@@ -80,7 +91,8 @@ struct Builder::State {
 
 void Builder::State::complete_full_state(Staged& staged) const {
   remove_unlisted(policies, staged.policies);
-  remove_unlisted(slice_service, staged.slices);
+  remove_unlisted(slices.names(), staged.slices);
+  remove_unlisted(routes.names(), staged.routes);
   if (!current) return;
   remove_unlisted(current->trusts, staged.trusts);
   current->services_by_name.for_each(
@@ -222,19 +234,8 @@ void Builder::State::commit_workload(StagedWorkload& staged, Commit& commit) {
 
 void Builder::State::commit_services(Staged& staged, Commit& commit) {
   std::set<std::string> affected;
-  for (auto& [name, slice] : staged.slices) {
-    if (const auto before = slice_service.find(name); before != slice_service.end()) {
-      affected.insert(before->second);
-      SliceMap& slices = slices_by_service[before->second];
-      slices.erase(name);
-      if (slices.empty()) slices_by_service.erase(before->second);
-      slice_service.erase(before);
-    }
-    if (!slice) continue;
-    affected.insert(slice->service);
-    slice_service[name] = slice->service;
-    slices_by_service[slice->service][name] = slice;
-  }
+  slices.apply(staged.slices, affected);
+  routes.apply(staged.routes, affected);
   for (const auto& [name, service] : staged.services) affected.insert(name);
 
   for (const std::string& name : affected) {
@@ -248,9 +249,7 @@ void Builder::State::commit_services(Staged& staged, Commit& commit) {
       continue;
     }
     auto service = std::make_shared<Service>(*base);
-    service->slices.clear();
-    if (const auto slices = slices_by_service.find(name); slices != slices_by_service.end())
-      for (const auto& [ignored, slice] : slices->second) service->slices.push_back(slice);
+    hang(*service, slices, routes);
     for (const Ip& address : service->addresses) service_addresses.claim(address, name);
     commit.services.put(name, std::move(service));
   }
@@ -304,7 +303,8 @@ void Builder::State::settle_addresses(Commit& commit) {
 }
 
 std::string describe(const Refusal& refusal) {
-  constexpr const char* kKinds[] = {"update", "mesh", "workload", "service", "endpoints", "policy", "trust"};
+  constexpr const char* kKinds[] = {"update",    "mesh",   "workload", "service",
+                                    "endpoints", "policy", "trust",    "routes"};
   const char* kind = kKinds[static_cast<size_t>(refusal.kind)];
   if (refusal.name.empty()) return fmt::format("{}: {}", kind, refusal.text);
   return fmt::format("{} '{}': {}", kind, refusal.name, refusal.text);

@@ -1,11 +1,13 @@
 #pragma once
-// What the builder writes with: an editor that copies a shard of a ShardedMap the first time it is touched, and a
-// ledger of who claims an address.
+// What the builder writes with: an editor that copies a shard of a ShardedMap the first time it is touched, a ledger of
+// who claims an address, and what hangs on services.
 //
 // Concept: a snapshot that was handed out is never written; the next one begins as a copy of pointers to its shards.
-// Owner: the builder. Thread: config. Lifetime: an editor lives for one update, the ledgers as long as the builder.
+// Owner: the builder. Thread: config. Lifetime: an editor lives for one update, the rest as long as the builder.
 #include <algorithm>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -51,6 +53,42 @@ class ShardEditor {
   Map& map_;
   std::unordered_map<const void*, typename Map::Branch*> branches_;
   std::unordered_map<const void*, typename Map::Shard*> shards_;
+};
+
+// Values that name a service (endpoint slices, route tables), by that name: they may come before it and outlive it.
+template <typename Value>
+class Attachments {
+ public:
+  using ByName = std::map<std::string, std::shared_ptr<const Value>>;
+
+  // Takes in what changed (null: removed) and adds to `affected` the services that are touched.
+  void apply(const std::unordered_map<std::string, std::shared_ptr<const Value>>& changed,
+             std::set<std::string>& affected) {
+    for (const auto& [name, value] : changed) {
+      if (const auto before = service_of_.find(name); before != service_of_.end()) {
+        affected.insert(before->second);
+        ByName& others = of_service_[before->second];
+        others.erase(name);
+        if (others.empty()) of_service_.erase(before->second);
+        service_of_.erase(before);
+      }
+      if (!value) continue;
+      affected.insert(value->service);
+      service_of_[name] = value->service;
+      of_service_[value->service][name] = value;
+    }
+  }
+  // Null: none.
+  const ByName* of(const std::string& service) const {
+    const auto found = of_service_.find(service);
+    return found == of_service_.end() ? nullptr : &found->second;
+  }
+  // Name → service, of all.
+  const std::unordered_map<std::string, std::string>& names() const { return service_of_; }
+
+ private:
+  std::unordered_map<std::string, ByName> of_service_;
+  std::unordered_map<std::string, std::string> service_of_;
 };
 
 // Which objects, by name, say that an address is theirs, and which addresses were touched since the last settle().

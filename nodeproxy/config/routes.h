@@ -1,12 +1,14 @@
 #pragma once
 // The HTTP routes of a service, compiled: rules, and matches in the Gateway API's order of precedence with an index over
-// their paths, so that a match among ten thousand costs a few look-ups. Regular expressions are compiled here, with
-// bounded memory, on the config thread; the path only runs them.
+// their paths, so that a match among ten thousand costs a few look-ups. Regular expressions are compiled by the builder,
+// with bounded memory, on the config thread; the path only runs them (route/match).
 // Thread: part of an immutable snapshot.
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -28,7 +30,7 @@ struct HeaderEdit {
 struct PathModifier {
   enum class To : uint8_t { keep, full, prefix };
   To to = To::keep;
-  std::string value;
+  std::string value;  // in the normal form; of a prefix: may be empty or end in '/'
 };
 
 struct Redirect {
@@ -85,7 +87,7 @@ struct SessionPersistence {
 struct RouteRule {
   std::string name;  // "ns/route/rule": metrics, access log
   std::vector<Backend> backends;
-  uint64_t weight_sum = 0;
+  uint64_t weight_sum = 0;  // of all backends, also of invalid ones
   Filters filters;
   Timeouts timeouts;           // what is set here wins over the service's Traffic
   std::optional<Retry> retry;  // likewise
@@ -110,6 +112,13 @@ struct RouteMatch {
   std::vector<ValueMatch> headers, query;
 };
 
+// Found by a view, so that a look-up copies nothing.
+struct PathHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view path) const { return std::hash<std::string_view>()(path); }
+};
+using PathIndex = std::unordered_map<std::string, std::vector<uint32_t>, PathHash, std::equal_to<>>;
+
 struct RouteTable {
   std::string name, service, consumer_namespace;
   std::vector<uint16_t> ports;  // of the service; empty: all
@@ -117,8 +126,12 @@ struct RouteTable {
   std::vector<RouteMatch> matches;  // in order of precedence
 
   // Indices into `matches`, each list rising: what to look at for a path, so that the first that holds decides.
-  std::unordered_map<std::string, std::vector<uint32_t>> by_exact, by_prefix;
+  PathIndex by_exact, by_prefix;
   std::vector<uint32_t> by_regex;
+  uint32_t prefix_depth_max = 0;  // segments of the longest prefix in the index
 };
+
+// Fills the index of a table from its matches.
+void index_matches(RouteTable& table);
 
 }  // namespace weir::config

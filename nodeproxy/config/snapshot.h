@@ -54,9 +54,17 @@ struct Match {
   bool l7 = false;                            // has a condition that only a parsed request can meet
   std::vector<std::string> hosts, not_hosts;  // lower case, without port and trailing dot
   std::vector<std::string> methods, not_methods;
-  std::vector<std::string> paths, not_paths;
-  std::vector<std::string> grpc, not_grpc;  // "package.Service/Method", "package.Service/*", "*"
+  std::vector<std::string> paths, not_paths;  // in the normal form (base/http_syntax.h)
+  std::vector<std::string> grpc, not_grpc;    // "package.Service/Method", "package.Service/*", "*"
   std::vector<HeaderCondition> headers;
+
+  bool has_path_conditions() const {
+    return !paths.empty() || !not_paths.empty() || !grpc.empty() || !not_grpc.empty();
+  }
+  bool has_l7_conditions() const {
+    return !hosts.empty() || !not_hosts.empty() || !methods.empty() || !not_methods.empty() ||
+           !headers.empty() || has_path_conditions();
+  }
 };
 
 struct Rule {
@@ -135,7 +143,7 @@ struct Service {
   bool publish_not_ready = false;
   Traffic traffic;
   std::vector<std::shared_ptr<const EndpointSlice>> slices;
-  std::vector<std::shared_ptr<const RouteTable>> routes;
+  std::vector<std::shared_ptr<const RouteTable>> routes;  // consumers' first, then everybody's; each by name
 
   // The routes for a client of this namespace that dialled this port: its own namespace's (consumer routes) before
   // everybody's. Null: none, straight to the service.

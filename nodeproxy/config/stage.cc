@@ -120,7 +120,8 @@ bool read_service(const v1::Service& from, Service& into, std::string& wrong) {
     }
     into.ports.push_back(std::move(read));
   }
-  return read_addresses(from.addresses(), into.addresses, wrong);
+  return read_addresses(from.addresses(), into.addresses, wrong) &&
+         read_traffic(from.traffic(), into.traffic, wrong);
 }
 
 bool read_endpoint(int index, const v1::Endpoint& from, std::unordered_set<uint64_t>& ids,
@@ -225,7 +226,7 @@ bool stage_changed(const v1::Resource& from, const std::string& name, Staged& in
     case ResourceKind::endpoints: return put(into.slices, name, from.endpoints(), read_slice, wrong);
     case ResourceKind::policy: return put(into.policies, name, from.policy(), read_policy, wrong);
     case ResourceKind::trust: return put(into.trusts, name, from.trust(), read_trust, wrong);
-    case ResourceKind::routes:
+    case ResourceKind::routes: return put(into.routes, name, from.routes(), read_routes, wrong);
     case ResourceKind::unspecified: break;
   }
   wrong = "a resource of a kind that this proxy does not know";
@@ -240,7 +241,7 @@ bool stage_removed(ResourceKind kind, const std::string& name, Staged& into, std
     case ResourceKind::policy: into.policies[name] = nullptr; return true;
     case ResourceKind::trust: into.trusts[name] = nullptr; return true;
     case ResourceKind::mesh: wrong = "the mesh's settings can be changed, not removed"; return false;
-    case ResourceKind::routes:
+    case ResourceKind::routes: into.routes[name] = nullptr; return true;
     case ResourceKind::unspecified: break;
   }
   wrong = "removed: a kind that this proxy does not know";

@@ -35,8 +35,9 @@ struct Staged {
   bool full_state = false;
   std::optional<MeshSettings> mesh;
   std::vector<StagedWorkload> workloads;  // in the update's order
-  StagedMap<Service> services;            // without their slices
+  StagedMap<Service> services;            // without their slices and routes
   StagedMap<EndpointSlice> slices;
+  StagedMap<RouteTable> routes;
   StagedMap<Policy> policies;
   StagedMap<Trust> trusts;
 };

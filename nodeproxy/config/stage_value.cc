@@ -1,7 +1,12 @@
-// Addresses, prefixes, ports and modes from the wire. See stage_value.h.
+// Addresses, prefixes, ports, modes and names of fields from the wire. See stage_value.h.
 #include "nodeproxy/config/stage_value.h"
 
+#include <google/protobuf/message.h>
+#include <google/protobuf/unknown_field_set.h>
+
 #include <algorithm>
+
+#include "nodeproxy/base/http_syntax.h"
 
 namespace weir::config {
 namespace {
@@ -74,6 +79,39 @@ bool read_mode(const std::string& field, int from, TlsMode& into, std::string& w
     case v1::DISABLED: into = TlsMode::disabled; return true;
     default: wrong = fmt::format("{}: {} is no mode this proxy knows", field, from); return false;
   }
+}
+
+std::string type_with_unknown_fields(const google::protobuf::Message& message) {
+  const auto* reflection = message.GetReflection();
+  if (!reflection->GetUnknownFields(message).empty()) return message.GetDescriptor()->name();
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const google::protobuf::FieldDescriptor* field : fields) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    const int count = field->is_repeated() ? reflection->FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const google::protobuf::Message& inner = field->is_repeated()
+                                                   ? reflection->GetRepeatedMessage(message, field, i)
+                                                   : reflection->GetMessage(message, field);
+      if (std::string type = type_with_unknown_fields(inner); !type.empty()) return type;
+    }
+  }
+  return {};
+}
+
+bool read_field_name(const std::string& field, const std::string& from, std::string& into,
+                     std::string& wrong) {
+  if (!http_syntax::is_token(from)) {
+    wrong = fmt::format("{}: '{}' is no name of a header field", field, from);
+    return false;
+  }
+  if (http_syntax::is_connection_field(from)) {
+    wrong = fmt::format("{}: '{}' belongs to the connection or to framing; no rule can look at it or edit it",
+                        field, from);
+    return false;
+  }
+  into = from;
+  return true;
 }
 
 }  // namespace weir::config

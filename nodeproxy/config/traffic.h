@@ -48,10 +48,17 @@ struct Retry {
   Milliseconds backoff_base{25}, backoff_max{250};
 };
 
-// None: no limit.
+// None: nothing is said; zero: it is said that there is no limit, which lifts one that the service has.
 struct Timeouts {
   std::optional<Milliseconds> request, backend_request, idle;
 };
+
+// What a route says before what its service says. In the result none and zero are alike: no limit.
+inline Timeouts effective(const Timeouts& route, const Timeouts& service) {
+  return {route.request ? route.request : service.request,
+          route.backend_request ? route.backend_request : service.backend_request,
+          route.idle ? route.idle : service.idle};
+}
 
 struct PoolSettings {
   Milliseconds idle{300'000};

@@ -1,7 +1,8 @@
 // The meaning of rules and matches, and the order Deny, Allow, default. See judge.h.
 //
-// A condition of layer 7 cannot be looked at on opaque traffic. What is unknown must not open a door: it counts as met
-// where that denies, and as not met where that allows (or merely audits).
+// A condition of layer 7 cannot be looked at on opaque traffic, nor one at all that is of a kind this proxy does not know
+// (Match::l7 without any of the fields it knows). What is unknown must not open a door: it counts as met where that
+// denies, and as not met where that allows (or merely audits).
 #include "nodeproxy/policy/judge.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "nodeproxy/config/spiffe.h"
+#include "nodeproxy/policy/request_match.h"
 
 namespace weir::policy {
 namespace {
@@ -21,14 +23,8 @@ struct Subject {
   std::string_view ns;
   Ip ip;
   uint16_t port;
+  const Request* request;  // null: opaque
 };
-
-// Exact, or a beginning before a trailing '*'. An empty value (no identity, no namespace) matches nothing, not even "*".
-bool matches_pattern(std::string_view pattern, std::string_view value) {
-  if (value.empty()) return false;
-  if (pattern.ends_with('*')) return value.starts_with(pattern.substr(0, pattern.size() - 1));
-  return pattern == value;
-}
 
 bool any_pattern(const std::vector<std::string>& patterns, std::string_view value) {
   return std::any_of(patterns.begin(), patterns.end(),
@@ -43,9 +39,16 @@ bool any_port(const std::vector<uint16_t>& ports, uint16_t port) {
   return std::find(ports.begin(), ports.end(), port) != ports.end();
 }
 
-// Every list that is not empty must hold; a not_ list holds when none of its values does.
+bool l7_holds(const config::Match& match, const Subject& subject, Action action) {
+  const bool known = match.has_l7_conditions();
+  if (!known && !match.l7) return true;
+  if (known && subject.request != nullptr) return meets_request(match, *subject.request, action);
+  return action == Action::deny;
+}
+
+// Every list that is not empty must hold; a not_ list holds when none of its values does. No identity and no namespace
+// match nothing, not even "*".
 bool matches(const config::Match& match, const Subject& subject, Action action) {
-  if (match.l7 && action != Action::deny) return false;
   return (match.principals.empty() || any_pattern(match.principals, subject.identity)) &&
          !any_pattern(match.not_principals, subject.identity) &&
          (match.namespaces.empty() || any_pattern(match.namespaces, subject.ns)) &&
@@ -53,7 +56,7 @@ bool matches(const config::Match& match, const Subject& subject, Action action) 
          (match.ip_blocks.empty() || any_block(match.ip_blocks, subject.ip)) &&
          !any_block(match.not_ip_blocks, subject.ip) &&
          (match.ports.empty() || any_port(match.ports, subject.port)) &&
-         !any_port(match.not_ports, subject.port);
+         !any_port(match.not_ports, subject.port) && l7_holds(match, subject, action);
 }
 
 bool matches(const config::Rule& rule, const Subject& subject, Action action) {
@@ -73,16 +76,31 @@ bool in_force(const config::PolicyBinding& binding, uint16_t port) {
   return binding.ports.empty() || any_port(binding.ports, port);
 }
 
-}  // namespace
+// The first policy in force on the port with a match of which this is true.
+template <typename Holds>
+const config::Policy* first_with(const config::Workload& destination, uint16_t port, Holds holds) {
+  const auto any = [&](const std::vector<config::Match>& matches) {
+    return std::any_of(matches.begin(), matches.end(), holds);
+  };
+  for (const config::PolicyBinding& binding : destination.policies) {
+    if (!in_force(binding, port)) continue;
+    for (const config::Rule& rule : binding.policy->rules)
+      if (any(rule.from) || any(rule.to) || any(rule.when)) return binding.policy.get();
+  }
+  return nullptr;
+}
 
-Verdict judge(const config::Workload& destination, uint16_t port, const Peer& peer) {
-  const Subject subject{config::without_scheme(peer.identity), config::namespace_of(peer.identity), peer.ip,
-                        port};
+const config::Policy* looking_at_paths(const config::Workload& destination, uint16_t port) {
+  return first_with(destination, port,
+                    [](const config::Match& match) { return match.has_path_conditions(); });
+}
+
+Verdict judge_subject(const config::Workload& destination, const Subject& subject) {
   Verdict verdict;
   Match denied, allowed;
   bool any_allow = false;
   for (const config::PolicyBinding& binding : destination.policies) {
-    if (!in_force(binding, port)) continue;
+    if (!in_force(binding, subject.port)) continue;
     const config::Policy& policy = *binding.policy;
     // A policy that was never accepted: its Allow is in force and matches nothing, its Deny everything it selects.
     const config::Rule* rule = policy.invalid ? nullptr : first_match(policy, subject);
@@ -112,6 +130,37 @@ Verdict judge(const config::Workload& destination, uint16_t port, const Peer& pe
   }
   verdict.allowed = verdict.reason == Reason::none;
   return verdict;
+}
+
+}  // namespace
+
+Verdict judge(const config::Workload& destination, uint16_t port, const Peer& peer) {
+  return judge_subject(destination, {config::without_scheme(peer.identity),
+                                     config::namespace_of(peer.identity), peer.ip, port, nullptr});
+}
+
+Verdict judge(const config::Workload& destination, uint16_t port, const Peer& peer, const Request& request) {
+  if (request.path_refused) {
+    if (const config::Policy* policy = looking_at_paths(destination, port)) {
+      Verdict refused;
+      refused.allowed = false;
+      refused.reason = Reason::bad_request;
+      refused.policy = policy;
+      return refused;
+    }
+  }
+  return judge_subject(destination, {config::without_scheme(peer.identity),
+                                     config::namespace_of(peer.identity), peer.ip, port, &request});
+}
+
+bool needs_request(const config::Workload& destination, uint16_t port) {
+  return first_with(destination, port, [](const config::Match& match) {
+           return match.l7 || match.has_l7_conditions();
+         }) != nullptr;
+}
+
+bool needs_path(const config::Workload& destination, uint16_t port) {
+  return looking_at_paths(destination, port) != nullptr;
 }
 
 Status admit(config::TlsMode mode, bool secured) {

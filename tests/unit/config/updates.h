@@ -68,6 +68,12 @@ inline std::string slice(const std::string& name, const std::string& service, co
 inline std::string policy(const std::string& name, const std::string& more = "") {
   return "changed { policy { name: \"" + name + "\" " + more + " } }";
 }
+// A table whose only rule sends everything to the service itself.
+inline std::string routes(const std::string& name, const std::string& service, const std::string& more = "") {
+  return "changed { routes { name: \"" + name + "\" service: \"" + service +
+         "\" rules { name: \"r\" backends { service: \"" + service +
+         "\" port: 80 weight: 1 } } matches { } " + more + " } }";
+}
 inline std::string trust(const std::string& domain) {
   return "changed { trust { domain: \"" + domain + "\" version: 1 roots: \"root\" } }";
 }
@@ -91,6 +97,7 @@ inline std::string dump(const Snapshot& snapshot) {
       for (const Endpoint& endpoint : slice->endpoints)
         text += " " + endpoint.address.to_string() + "#" + std::to_string(endpoint.id);
     }
+    for (const auto& table : s.routes) text += " " + table->name + "@" + table->consumer_namespace;
     return text;
   };
   snapshot.workloads_by_uid.for_each(
