@@ -45,6 +45,7 @@ struct Builder::State {
   std::unordered_map<std::string, uint64_t>
       acquired;  // workload → when it got its addresses, in a count of ours
   uint64_t acquisitions = 0;
+  uint64_t service_revisions = 0;
   AddressLedger workload_addresses, node_addresses, service_addresses;
 
   void complete_full_state(Staged& staged) const;
@@ -248,6 +249,7 @@ void Builder::State::commit_services(Staged& staged, Commit& commit) {
       continue;
     }
     auto service = std::make_shared<Service>(*base);
+    service->revision = ++service_revisions;
     service->slices.clear();
     if (const auto slices = slices_by_service.find(name); slices != slices_by_service.end())
       for (const auto& [ignored, slice] : slices->second) service->slices.push_back(slice);

@@ -94,7 +94,8 @@ Result<Hop> choose(OutboundFlow& flow, const Target& target) {
                              .node = snapshot.mesh.node,
                              .zone = self ? self->locality.zone : snapshot.mesh.locality.zone,
                              .client = flow.client_address.ip,
-                             .tried = flow.tried};
+                             .tried = flow.tried,
+                             .now = context.driver.now()};
     const auto choice = balance::pick(request, context.balance);
     if (!choice) return std::unexpected(choice.error());
     const config::Endpoint& endpoint = *choice->endpoint;
