@@ -1,4 +1,4 @@
-// Counting and dice. See state.h.
+// Counting and listing. See state.h.
 #include "nodeproxy/balance/state.h"
 
 namespace weir::balance {
@@ -8,25 +8,31 @@ void State::closed(uint64_t endpoint_id) {
   if (found != open_.end() && --found->second == 0) open_.erase(found);
 }
 
-// splitmix64 (Steele, Lea, Flood 2014): eight bytes of state, and good enough for choosing.
-uint64_t State::random() {
-  uint64_t mixed = (random_ += 0x9e3779b97f4a7c15ULL);
-  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
-  return mixed ^ (mixed >> 31);
+std::vector<EjectedView> State::ejected(TimePoint now) const {
+  std::vector<EjectedView> views;
+  groups_.for_each([&](const Group& group) {
+    if (!group.outliers().any()) return;
+    group.members().for_each([&](const Member& member) {
+      if (!member.ejected || member.until <= now || !group.members().present(member)) return;
+      views.push_back({group.key().service, group.key().port, member.address, member.id, member.cause,
+                       member.times_in_row, member.until});
+    });
+  });
+  return views;
 }
 
-uint64_t State::random_below(uint64_t bound) {
-  // Multiplying instead of dividing; the bias is below bound / 2^64.
-  return static_cast<uint64_t>((static_cast<unsigned __int128>(random()) * bound) >> 64);
+Result<Permit> State::admit(const config::Service& service, Use use, TimePoint now) {
+  Breaker& breaker = uses_.at(service.name, now).breaker;
+  if (!breaker.enter(use, service.traffic.circuit_breaker)) return fail(Source::local, Reason::circuit_open);
+  return Permit(breaker, use);
 }
 
-uint64_t State::next_turn(uint64_t service_key) {
-  if (turns_.size() >= kTurnsMax && !turns_.contains(service_key)) turns_.clear();
-  const auto [found, fresh] = turns_.try_emplace(service_key, 0);
-  // A start below 2^32, so that the turn times a stride does not overflow.
-  if (fresh) found->second = random() >> 32;
-  return found->second++;
+void State::count_request(const config::Service& service, TimePoint now) {
+  uses_.at(service.name, now).budget.request(now);
+}
+
+bool State::may_retry(const config::Service& service, TimePoint now) {
+  return uses_.at(service.name, now).budget.retry(service.traffic.retry_budget, now);
 }
 
 }  // namespace weir::balance

@@ -1,14 +1,34 @@
 #pragma once
-// What a worker's balancer remembers between picks: open connections per endpoint, the turn of each round-robin
-// service, and its random source. Keyed by Endpoint::id, so that it survives new snapshots; an endpoint without open
-// connections has no entry, so one that vanishes leaves nothing behind.
-// Owner: one per worker. Thread: that worker's. Lifetime: longer than any Lease.
+// What a worker's balancer remembers between picks: open connections per endpoint, groups (health, requests in flight,
+// lists, hash tables), what it counts by service, and its dice. Everything here is bounded, and what vanished fades.
+// Owner: one per worker; nothing is shared. Thread: that worker's. Lifetime: longer than any lease or permit. The clock is
+// the caller's.
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
+
+#include "nodeproxy/balance/groups.h"
+#include "nodeproxy/balance/lease.h"
+#include "nodeproxy/balance/random.h"
+#include "nodeproxy/balance/request.h"
+#include "nodeproxy/balance/service_uses.h"
+#include "nodeproxy/base/error.h"
 
 namespace weir::balance {
+
+// An endpoint that is left out now.
+struct EjectedView {
+  std::string_view service;  // valid until the next pick
+  uint16_t port = 0;         // of the service
+  Ip address;
+  uint64_t endpoint_id = 0;
+  Cause cause = Cause::consecutive_failures;
+  uint32_t times_in_row = 0;
+  TimePoint until;
+};
 
 class State {
  public:
@@ -38,11 +58,11 @@ class State {
   };
 
   // Workers should have different seeds; tests give fixed ones.
-  explicit State(uint64_t seed) : random_(seed) {}
+  explicit State(uint64_t seed, const Groups::Limits& limits = {}) : random_(seed), groups_(limits) {}
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
-  // Count from the moment an endpoint is chosen, not from when it answers: else a burst all goes to one.
+  // Connections. Count from the moment an endpoint is chosen, not from when it answers: else a burst all goes to one.
   void opened(uint64_t endpoint_id) { ++open_[endpoint_id]; }
   void closed(uint64_t endpoint_id);
   [[nodiscard]] Lease lease(uint64_t endpoint_id) {
@@ -55,19 +75,33 @@ class State {
   }
   size_t tracked_endpoints() const { return open_.size(); }
 
-  // Uniform in [0, bound); bound > 0.
-  uint64_t random_below(uint64_t bound);
-  // The turn of a round-robin service: rises by one each time, from a random start so that workers do not march in step.
-  uint64_t next_turn(uint64_t service_key);
+  // Requests. Right after the pick: the choice holds no longer than that.
+  [[nodiscard]] RequestLease request(const Choice& choice, TimePoint now) {
+    return RequestLease(*choice.group, *choice.member, now);
+  }
+
+  // Outliers, for metrics and the admin socket.
+  std::vector<EjectedView> ejected(TimePoint now) const;
+  const Ejections& ejections() const { return groups_.ejections(); }  // since the start
+
+  // The service's circuit breaker; error: circuit_open.
+  Result<Permit> admit(const config::Service& service, Use use, TimePoint now);
+  // Its retry budget: every request once, at its first try; then whether it may be retried, which counts it.
+  void count_request(const config::Service& service, TimePoint now);
+  bool may_retry(const config::Service& service, TimePoint now);
+
+  Random& random() { return random_; }
+  Groups& groups() { return groups_; }
+  const Groups& groups() const { return groups_; }
+  const ServiceUses& uses() const { return uses_; }
+  std::vector<uint32_t>& scratch() { return scratch_; }  // for one pick; kept, so that picks do not allocate
 
  private:
-  // Above this the turns are forgotten and begin anew: a bound, not a tuning knob.
-  static constexpr size_t kTurnsMax = 65'536;
-  uint64_t random();
-
-  uint64_t random_;
-  std::unordered_map<uint64_t, uint32_t> open_;
-  std::unordered_map<uint64_t, uint64_t> turns_;
+  Random random_;
+  Groups groups_;
+  ServiceUses uses_;
+  std::unordered_map<uint64_t, uint32_t> open_;  // an endpoint without open connections has no entry
+  std::vector<uint32_t> scratch_;
 };
 
 }  // namespace weir::balance

@@ -56,6 +56,7 @@ struct Builder::State {
   std::unordered_map<std::string, uint64_t>
       acquired;  // workload → when it got its addresses, in a count of ours
   uint64_t acquisitions = 0;
+  uint64_t service_revisions = 0;
   AddressLedger workload_addresses, node_addresses, service_addresses;
 
   void complete_full_state(Staged& staged) const;
@@ -249,6 +250,7 @@ void Builder::State::commit_services(Staged& staged, Commit& commit) {
       continue;
     }
     auto service = std::make_shared<Service>(*base);
+    service->revision = ++service_revisions;
     hang(*service, slices, routes);
     for (const Ip& address : service->addresses) service_addresses.claim(address, name);
     commit.services.put(name, std::move(service));

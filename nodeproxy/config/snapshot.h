@@ -144,6 +144,10 @@ struct Service {
   Traffic traffic;
   std::vector<std::shared_ptr<const EndpointSlice>> slices;
   std::vector<std::shared_ptr<const RouteTable>> routes;  // consumers' first, then everybody's; each by name
+  // Of this object, which never changes: two of one process never have the same. 0: unknown, as in a test's own. What is
+  // worked out from a service and kept longer than a snapshot (balance/eligible.h) goes by this, since a pointer may be
+  // used again.
+  uint64_t revision = 0;
 
   // The routes for a client of this namespace that dialled this port: its own namespace's (consumer routes) before
   // everybody's. Null: none, straight to the service.

@@ -48,7 +48,8 @@ balance::Request ask(const Context& context, const LocalPod& source, const confi
           .node = snapshot.mesh.node,
           .zone = self ? self->locality.zone : snapshot.mesh.locality.zone,
           .client = client.ip,
-          .tried = tried};
+          .tried = tried,
+          .now = context.driver.now()};
 }
 
 telemetry::Security security_of(upstream::Way way) {
