@@ -3,6 +3,7 @@
 // or a file on the config thread, keeps certificates, serves metrics and the admin socket, and drains on SIGTERM.
 // Threads: main (signals), config (agent link, certificates), one per worker, access-log writer, admin.
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -64,7 +65,8 @@ class App final : public config::AgentEvents {
   // Admin thread.
   admin::ProcessView view();
   template <typename Answer>
-  std::vector<Answer> ask(Answer (*question)(Worker&));
+  std::vector<Answer> ask(std::function<Answer(Worker&)> question);
+  HttpResponse tap(const HttpRequest& request);
   std::string not_ready_because(const admin::ProcessView& view);
   HttpResponse config_dump();
 

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <future>
 
+#include "nodeproxy/admin/watch.h"
 #include "nodeproxy/app.h"
 #include "nodeproxy/base/log.h"
 #include "nodeproxy/config/mesh.pb.h"
@@ -25,7 +26,7 @@ sigset_t handled_signals() {
 
 // Each worker answers on its own thread; one that does not in time is left out.
 template <typename Answer>
-std::vector<Answer> App::ask(Answer (*question)(Worker&)) {
+std::vector<Answer> App::ask(std::function<Answer(Worker&)> question) {
   std::vector<std::future<Answer>> answers;
   for (const auto& worker : workers_) {
     auto answer = std::make_shared<std::promise<Answer>>();
@@ -133,6 +134,11 @@ Status App::start_admin() {
     }
     return HttpResponse{200, "application/json", admin::flows_json(all)};
   });
+  http_.on("GET", "/graph", Access::local, [this](const HttpRequest&) {
+    const auto workers = ask<telemetry::WorkerReport>([](Worker& from) { return from.report(); });
+    return HttpResponse{200, "application/json", admin::graph_json(workers)};
+  });
+  http_.on("GET", "/tap", Access::local, [this](const HttpRequest& request) { return tap(request); });
   http_.on("GET", "/config", Access::local, [this](const HttpRequest&) { return config_dump(); });
   http_.on("POST", "/log", Access::local, [](const HttpRequest& request) {
     const std::string level(request.query_value("level"));
@@ -209,6 +215,15 @@ std::string App::not_ready_because(const admin::ProcessView& view) {
     }
   }
   return "";
+}
+
+HttpResponse App::tap(const HttpRequest& request) {
+  const auto question = admin::tap_question(request);
+  if (!question) return {400, "text/plain", question.error() + "\n"};
+  auto pages = ask<telemetry::TapPage>([question = *question](Worker& from) {
+    return from.tap(question.since_of(from.index()), question.filter, question.most);
+  });
+  return {200, "application/x-ndjson", admin::tap_answer(*question, std::move(pages), workers_.size())};
 }
 
 HttpResponse App::config_dump() {

@@ -83,6 +83,7 @@ void Worker::sweep() {
   if (driver_->now() - swept_ < kSweepEvery) return;
   swept_ = driver_->now();
   lanes_.sweep();
+  context_.tap.rest(driver_->now());
   for (const auto& [uid, pod] : context_.pods) {
     for (flow::FlowLink* link = pod->flows; link; link = link->next) link->flow->publish_bytes();
     pod->maybe_release();
@@ -153,11 +154,20 @@ telemetry::WorkerReport Worker::report() {
     report.pods.push_back({uid, pod->flow_count});
   }
   report.rows = context_.series.copy();
+  report.requests = context_.request_series.copy();
   report.counters = context_.counters;
   report.live_flows = context_.live_flows;
   report.lanes = lanes_.lanes();
   report.sessions = lanes_.sessions();
+  report.upstream_connections[static_cast<size_t>(telemetry::UpstreamKind::lane)] = report.lanes;
   return report;
+}
+
+telemetry::TapPage Worker::tap(std::optional<uint64_t> since, const telemetry::TapFilter& filter,
+                               size_t most) {
+  telemetry::TapPage page = context_.tap.read(since, filter, most, driver_->now());
+  page.worker = options_.index;
+  return page;
 }
 
 std::vector<telemetry::FlowView> Worker::flows(size_t most) {

@@ -42,6 +42,9 @@ class Worker final : private upstream::LanePoolEvents {
   void drain(io::Clock::duration limit);
   void stop();
   telemetry::WorkerReport report();
+  // Requests that ended since, for who watches; the first look only says where to go on from.
+  telemetry::TapPage tap(std::optional<uint64_t> since, const telemetry::TapFilter& filter, size_t most);
+  uint32_t index() const { return options_.index; }
   // Live flows, `most` at the most: for people, not for scrapes.
   std::vector<telemetry::FlowView> flows(size_t most);
   flow::Context& context() { return context_; }

@@ -1,15 +1,17 @@
-// weirctl: status and check, for a person's shell. Asks the administration sockets of this node's agent and proxy.
+// weirctl: what Weir does on this node, for a person's shell. Asks the administration sockets of this node's agent and
+// proxy.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
+#include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <ctime>
-#include <nlohmann/json.hpp>
+#include <thread>
 
+#include "agent/cli/ask.h"
+#include "agent/cli/graph.h"
 #include "agent/cli/report.h"
-#include "agent/cli/unix_http.h"
+#include "agent/cli/tap.h"
 
 namespace {
 
@@ -17,69 +19,32 @@ using namespace weir;
 using namespace weir::agent;
 using Json = nlohmann::json;
 
-struct Asked {
-  Json answer;        // null when there is none
-  std::string error;  // why
+constexpr auto kTapEvery = std::chrono::milliseconds(300);
+
+struct Options {
+  std::string run_dir = "/run/weir", agent_socket, proxy_socket, output = "text";
+  TapOptions tap;
+  uint64_t tap_count = 0;  // 0: until interrupted
+  uint64_t interval_ms = 2000;
+
+  bool json() const { return output == "json"; }
 };
 
-Asked ask(const char* who, const std::string& socket_path, const std::string& path) {
-  const auto got = get_unix(socket_path, path);
-  if (!got) {
-    const int code = got.error().os_code;
-    const std::string what = code != 0 ? std::strerror(code) : got.error().describe();
-    std::string hint;
-    if (got.error().os_code == ENOENT) {
-      hint = fmt::format(
-          "\n  there is no such socket: is weir-{} running on this node, and --run-dir (or "
-          "WEIR_RUN_DIR) the directory it was given?",
-          who);
-    } else if (got.error().os_code == ECONNREFUSED) {
-      hint = fmt::format("\n  nobody serves it: weir-{} has ended", who);
-    } else if (got.error().os_code == EACCES) {
-      hint = "\n  only the user it runs as may ask: try sudo";
-    }
-    return {Json(), fmt::format("{} at {}: {}{}", who, socket_path, what, hint)};
-  }
-  Json answer = Json::parse(got->body, nullptr, false);
-  if (got->status != 200 || answer.is_discarded()) {
-    return {Json(),
-            fmt::format("{} at {}: GET {} answered {}: {}", who, socket_path, path, got->status, got->body)};
-  }
-  return {std::move(answer), {}};
+int failed(const std::string& error) {
+  fmt::print(stderr, "weirctl: {}\n", error);
+  return 1;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  std::string run_dir = "/run/weir", agent_socket, proxy_socket, output = "text";
-  CLI::App cli("weirctl: what Weir does on this node");
-  cli.set_version_flag("--version", WEIR_VERSION);
-  cli.add_option("--run-dir", run_dir, "where the sockets are")
-      ->envname("WEIR_RUN_DIR")
-      ->capture_default_str();
-  cli.add_option("--agent-socket", agent_socket,
-                 "the agent's administration socket; RUN_DIR/agent-admin.sock");
-  cli.add_option("--proxy-socket", proxy_socket,
-                 "the proxy's administration socket; RUN_DIR/proxy-admin.sock");
-  cli.add_option("-o,--output", output, "text or json")->check(CLI::IsMember({"text", "json"}));
-  auto* status = cli.add_subcommand("status", "pods, identities, certificates, modes, capture, live flows");
-  auto* check = cli.add_subcommand("check", "tests whether each pod's capture really is in place");
-  status->fallthrough();
-  check->fallthrough();
-  cli.require_subcommand(1);
-  CLI11_PARSE(cli, argc, argv);
-  if (agent_socket.empty()) agent_socket = run_dir + "/agent-admin.sock";
-  if (proxy_socket.empty()) proxy_socket = run_dir + "/proxy-admin.sock";
-
-  const Asked agent = ask("agent", agent_socket, *status ? "/status" : "/check");
-  const Asked proxy = ask("proxy", proxy_socket, "/status");
-  for (const Asked* one : {&agent, &proxy}) {
-    if (!one->error.empty()) fmt::print(stderr, "weirctl: {}\n", one->error);
+int status_or_check(const Options& options, bool status) {
+  const AskedJson agent = ask_json("agent", options.agent_socket, status ? "/status" : "/check");
+  const AskedJson proxy = ask_json("proxy", options.proxy_socket, "/status");
+  for (const AskedJson* one : {&agent, &proxy}) {
+    if (!one->error.empty()) failed(one->error);
   }
   const int64_t now = std::time(nullptr);
   const bool reached = agent.error.empty() && proxy.error.empty();
-  if (*status) {
-    if (output == "json") {
+  if (status) {
+    if (options.json()) {
       fmt::print("{}\n", Json{{"agent", agent.answer}, {"proxy", proxy.answer}}.dump(1));
     } else if (agent.error.empty()) {
       fmt::print("{}", status_text(agent.answer, proxy.answer, now));
@@ -87,11 +52,87 @@ int main(int argc, char** argv) {
     return reached ? 0 : 1;
   }
   const CheckReport report = check_text(agent.answer, proxy.answer, now);
-  if (output == "json") {
+  if (options.json()) {
     fmt::print("{}\n",
                Json{{"ok", report.ok && reached}, {"agent", agent.answer}, {"proxy", proxy.answer}}.dump(1));
   } else if (agent.error.empty()) {
     fmt::print("{}", report.text);
   }
   return report.ok && reached ? 0 : 1;
+}
+
+int tap(const Options& options) {
+  TapTable columns;
+  if (!options.json()) fmt::print("{}", columns.line(TapTable::heading()));
+  std::string since;
+  for (uint64_t printed = 0;;) {
+    const TapTarget target = tap_target(options.tap, since);
+    if (!target.error.empty()) return failed(target.error);
+    const Asked got = ask("proxy", options.proxy_socket, target.target);
+    if (!got.error.empty()) return failed(got.error);
+    const TapAnswer answer = read_tap(got.body);
+    if (answer.next.empty()) return failed("the proxy does not understand tap: is it an older one?");
+    since = answer.next;
+    if (answer.missed > 0)
+      fmt::print(stderr, "weirctl: {} requests came too fast to be shown\n", answer.missed);
+    for (const Json& request : answer.requests) {
+      fmt::print("{}",
+                 options.json() ? request.dump(-1, ' ', true) + "\n" : columns.line(tap_cells(request)));
+      if (++printed == options.tap_count) return 0;
+    }
+    if (std::fflush(stdout) != 0) return 1;  // nobody reads any more
+    std::this_thread::sleep_for(kTapEvery);
+  }
+}
+
+int graph(const Options& options) {
+  using Clock = std::chrono::steady_clock;
+  const AskedJson before = ask_json("proxy", options.proxy_socket, "/graph");
+  if (!before.error.empty()) return failed(before.error);
+  const auto begun = Clock::now();
+  std::this_thread::sleep_for(std::chrono::milliseconds(options.interval_ms));
+  const AskedJson after = ask_json("proxy", options.proxy_socket, "/graph");
+  if (!after.error.empty()) return failed(after.error);
+  const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
+  const auto rates = edge_rates(before.answer, after.answer, seconds);
+  fmt::print("{}", options.json() ? graph_json(rates).dump(1) + "\n" : graph_text(rates, seconds));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App cli("weirctl: what Weir does on this node");
+  cli.set_version_flag("--version", WEIR_VERSION);
+  cli.add_option("--run-dir", options.run_dir, "where the sockets are")
+      ->envname("WEIR_RUN_DIR")
+      ->capture_default_str();
+  cli.add_option("--agent-socket", options.agent_socket,
+                 "the agent's administration socket; RUN_DIR/agent-admin.sock");
+  cli.add_option("--proxy-socket", options.proxy_socket,
+                 "the proxy's administration socket; RUN_DIR/proxy-admin.sock");
+  cli.add_option("-o,--output", options.output, "text or json")->check(CLI::IsMember({"text", "json"}));
+  auto* status = cli.add_subcommand("status", "pods, identities, certificates, modes, capture, live flows");
+  auto* check = cli.add_subcommand("check", "tests whether each pod's capture really is in place");
+  auto* tapped = cli.add_subcommand("tap", "requests as they end, until interrupted");
+  tapped->add_option("--workload", options.tap.workload,
+                     "NAMESPACE/NAME of the source, destination or service");
+  tapped->add_option("--route", options.tap.route, "NAMESPACE/ROUTE, or one of its rules");
+  tapped->add_option("--status", options.tap.status, "a class (5xx), a code (404) or none");
+  tapped->add_option("--count", options.tap_count, "ends after so many");
+  auto* graphed = cli.add_subcommand("graph", "who calls whom: rate, success, latency");
+  graphed->add_option("--interval", options.interval_ms, "how long to watch: 2s, 500ms")
+      ->transform(
+          CLI::AsNumberWithUnit(std::map<std::string, uint64_t>{{"ms", 1}, {"s", 1000}, {"m", 60'000}},
+                                CLI::AsNumberWithUnit::UNIT_REQUIRED))
+      ->check(CLI::Range(uint64_t{1}, uint64_t{3'600'000}));
+  for (auto* command : {status, check, tapped, graphed}) command->fallthrough();
+  cli.require_subcommand(1);
+  CLI11_PARSE(cli, argc, argv);
+  if (options.agent_socket.empty()) options.agent_socket = options.run_dir + "/agent-admin.sock";
+  if (options.proxy_socket.empty()) options.proxy_socket = options.run_dir + "/proxy-admin.sock";
+  if (*tapped) return tap(options);
+  if (*graphed) return graph(options);
+  return status_or_check(options, static_cast<bool>(*status));
 }

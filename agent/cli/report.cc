@@ -7,37 +7,12 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "agent/cli/members.h"
+
 namespace weir::agent {
 namespace {
 
 using Json = nlohmann::json;
-
-// A member as text, whatever its type.
-std::string text_of(const Json& object, const char* name, const std::string& missing = "-") {
-  if (!object.is_object() || !object.contains(name) || object[name].is_null()) return missing;
-  const Json& value = object[name];
-  const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-  return text.empty() ? missing : text;
-}
-
-int64_t number_of(const Json& object, const char* name) {
-  if (!object.is_object() || !object.contains(name) || !object[name].is_number()) return 0;
-  return object[name].get<int64_t>();
-}
-
-bool flag_of(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) && object[name].is_boolean() && object[name].get<bool>();
-}
-
-const Json& list_of(const Json& object, const char* name) {
-  static const Json kNone = Json::array();
-  return object.is_object() && object.contains(name) && object[name].is_array() ? object[name] : kNone;
-}
-
-const Json& member_of(const Json& object, const char* name) {
-  static const Json kNone;
-  return object.is_object() && object.contains(name) ? object[name] : kNone;
-}
 
 // The proxy's pods by uid.
 std::map<std::string, Json> served_pods(const Json& proxy) {

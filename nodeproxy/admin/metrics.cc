@@ -1,72 +1,11 @@
 // The metrics of reports.h: rows of all workers summed by label set, in the names of http.md.
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
-
 #include <map>
-#include <tuple>
 
+#include "nodeproxy/admin/families.h"
 #include "nodeproxy/admin/reports.h"
 
 namespace weir::admin {
 namespace {
-
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
-
-class Families {
- public:
-  void add(const std::string& name, MetricType type, const std::string& help, ClientMetric metric) {
-    MetricFamily& family = families_[name];
-    family.name = name;
-    family.type = type;
-    family.help = help;
-    family.metric.push_back(std::move(metric));
-  }
-  void counter(const std::string& name, const std::string& help, std::vector<ClientMetric::Label> labels,
-               double value) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    metric.counter.value = value;
-    add(name, MetricType::Counter, help, std::move(metric));
-  }
-  void gauge(const std::string& name, const std::string& help, std::vector<ClientMetric::Label> labels,
-             double value) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    metric.gauge.value = value;
-    add(name, MetricType::Gauge, help, std::move(metric));
-  }
-  std::string text() const {
-    std::vector<MetricFamily> list;
-    for (const auto& [name, family] : families_) list.push_back(family);
-    return prometheus::TextSerializer().Serialize(list);
-  }
-
- private:
-  std::map<std::string, MetricFamily> families_;
-};
-
-std::vector<ClientMetric::Label> labels_of(const telemetry::Labels& labels) {
-  return {{"reporter", std::string(telemetry::label(labels.reporter))},
-          {"source_workload", labels.source.workload},
-          {"source_namespace", labels.source.ns},
-          {"source_principal", labels.source.principal},
-          {"destination_workload", labels.destination.workload},
-          {"destination_namespace", labels.destination.ns},
-          {"destination_principal", labels.destination.principal},
-          {"destination_service", labels.service},
-          {"protocol", "tcp"},
-          {"connection_security", std::string(telemetry::label(labels.security))}};
-}
-
-using LabelKey = std::vector<std::string>;
-
-LabelKey key_of(const telemetry::Labels& labels) {
-  LabelKey key;
-  for (const auto& label : labels_of(labels)) key.push_back(label.value);
-  return key;
-}
 
 void merge(telemetry::Row& into, const telemetry::Row& row) {
   into.labels = row.labels;
@@ -79,47 +18,36 @@ void merge(telemetry::Row& into, const telemetry::Row& row) {
   into.duration_sum_seconds += row.duration_sum_seconds;
 }
 
-void add_duration(Families& families, const telemetry::Row& row) {
-  ClientMetric metric;
-  metric.label = labels_of(row.labels);
-  uint64_t cumulative = 0;
-  for (size_t i = 0; i < row.durations.size(); ++i) {
-    cumulative += row.durations[i];
-    ClientMetric::Bucket bucket;
-    bucket.cumulative_count = cumulative;
-    bucket.upper_bound = i < telemetry::kDurationBounds.size() ? telemetry::kDurationBounds[i]
-                                                               : std::numeric_limits<double>::infinity();
-    metric.histogram.bucket.push_back(bucket);
-  }
-  metric.histogram.sample_count = cumulative;
-  metric.histogram.sample_sum = row.duration_sum_seconds;
-  families.add("weir_tcp_connection_duration_seconds", MetricType::Histogram,
-               "How long closed connections lived.", std::move(metric));
+void add_duration(Families& families, const MetricLabels& labels, const telemetry::Row& row) {
+  std::vector<uint64_t> cumulative;
+  uint64_t sum = 0;
+  for (const uint64_t count : row.durations) cumulative.push_back(sum += count);
+  families.histogram("weir_tcp_connection_duration_seconds", "How long closed connections lived.", labels,
+                     {telemetry::kDurationBounds.begin(), telemetry::kDurationBounds.end()}, cumulative, sum,
+                     row.duration_sum_seconds);
 }
 
 void add_connections(Families& families, const std::vector<telemetry::WorkerReport>& workers) {
-  std::map<LabelKey, telemetry::Row> rows;
+  std::map<std::vector<std::string>, telemetry::Row> rows;
   for (const telemetry::WorkerReport& worker : workers) {
-    for (const telemetry::Row& row : worker.rows) merge(rows[key_of(row.labels)], row);
+    for (const telemetry::Row& row : worker.rows) merge(rows[key_of(labels_of(row.labels, "tcp"))], row);
   }
   for (const auto& [key, row] : rows) {
-    const auto labels = labels_of(row.labels);
+    const MetricLabels labels = labels_of(row.labels, "tcp");
     families.counter("weir_tcp_connections_opened_total", "Connections that reached their other side.",
-                     labels, static_cast<double>(row.opened));
+                     labels, row.opened);
     families.counter("weir_tcp_connections_closed_total", "Opened connections that have ended.", labels,
-                     static_cast<double>(row.closed));
-    families.counter("weir_tcp_sent_bytes_total", "Bytes from client to server.", labels,
-                     static_cast<double>(row.sent_bytes));
+                     row.closed);
+    families.counter("weir_tcp_sent_bytes_total", "Bytes from client to server.", labels, row.sent_bytes);
     families.counter("weir_tcp_received_bytes_total", "Bytes from server to client.", labels,
-                     static_cast<double>(row.received_bytes));
-    if (row.closed > 0) add_duration(families, row);
+                     row.received_bytes);
+    if (row.closed > 0) add_duration(families, labels, row);
     for (size_t i = 0; i < row.failed.size(); ++i) {
       if (row.failed[i] == 0) continue;
       auto with_reason = labels;
       with_reason.push_back({"reason", std::string(label(static_cast<Reason>(i)))});
       families.counter("weir_tcp_connections_failed_total",
-                       "Connections that did not reach their other side.", with_reason,
-                       static_cast<double>(row.failed[i]));
+                       "Connections that did not reach their other side.", with_reason, row.failed[i]);
     }
   }
 }
@@ -146,7 +74,7 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
   }
   const auto handshake = [&](const char* role, const char* kind, uint64_t count) {
     families.counter("weir_tls_handshakes_total", "mTLS handshakes completed.",
-                     {{"role", role}, {"kind", kind}}, static_cast<double>(count));
+                     {{"role", role}, {"kind", kind}}, count);
   };
   handshake("client", "full", sum.handshakes_full_client);
   handshake("client", "resumed", sum.handshakes_resumed_client);
@@ -155,19 +83,14 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
   for (size_t i = 0; i < sum.handshakes_failed.size(); ++i) {
     if (sum.handshakes_failed[i] == 0) continue;
     families.counter("weir_tls_handshakes_failed_total", "mTLS handshakes that failed.",
-                     {{"reason", std::string(label(static_cast<Reason>(i)))}},
-                     static_cast<double>(sum.handshakes_failed[i]));
+                     {{"reason", std::string(label(static_cast<Reason>(i)))}}, sum.handshakes_failed[i]);
   }
-  families.counter("weir_lanes_opened_total", "Lanes opened, both roles.", {},
-                   static_cast<double>(sum.lanes_opened));
-  families.counter("weir_lanes_closed_total", "Lanes closed, both roles.", {},
-                   static_cast<double>(sum.lanes_closed));
+  families.counter("weir_lanes_opened_total", "Lanes opened, both roles.", {}, sum.lanes_opened);
+  families.counter("weir_lanes_closed_total", "Lanes closed, both roles.", {}, sum.lanes_closed);
   families.counter("weir_sessions_opened_total", "Sessions opened on lanes, both roles.", {},
-                   static_cast<double>(sum.sessions_opened));
-  families.counter("weir_policy_audits_total", "Audit policies that matched.", {},
-                   static_cast<double>(sum.audits));
-  families.counter("weir_worker_turns_total", "Turns of the workers' loops: wake-ups.", {},
-                   static_cast<double>(sum.turns));
+                   sum.sessions_opened);
+  families.counter("weir_policy_audits_total", "Audit policies that matched.", {}, sum.audits);
+  families.counter("weir_worker_turns_total", "Turns of the workers' loops: wake-ups.", {}, sum.turns);
   families.gauge("weir_lanes", "Lanes dialled and open.", {}, static_cast<double>(lanes));
   families.gauge("weir_sessions", "Sessions open on dialled lanes.", {}, static_cast<double>(sessions));
   families.gauge("weir_flows", "Live flows.", {}, static_cast<double>(flows));
@@ -178,6 +101,8 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
 std::string metrics_text(const ProcessView& view) {
   Families families;
   add_connections(families, view.workers);
+  add_requests(families, view.workers);
+  add_upstream(families, view.workers);
   add_handshakes(families, view.workers);
   for (const CertificateView& certificate : view.certificates) {
     families.gauge(
@@ -189,9 +114,9 @@ std::string metrics_text(const ProcessView& view) {
   families.gauge("weir_agent_connected", "Whether the agent's socket is connected.", {},
                  view.agent.connected ? 1 : 0);
   families.counter("weir_config_updates_refused_total", "Updates refused whole.", {},
-                   static_cast<double>(view.agent.updates_refused));
+                   view.agent.updates_refused);
   families.counter("weir_access_log_lines_dropped_total", "Access-log lines lost to a full disk or queue.",
-                   {}, static_cast<double>(view.log_lines_dropped));
+                   {}, view.log_lines_dropped);
   for (const auto& pod : view.pods) {
     families.gauge("weir_pod_accepting", "Whether every worker accepts on the pod's listeners.",
                    {{"pod", pod.uid}}, pod.accepting ? 1 : 0);

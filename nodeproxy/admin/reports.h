@@ -1,5 +1,5 @@
 #pragma once
-// What the proxy says of itself: Prometheus metrics, the status JSON that weirctl reads, and the configuration dump.
+// What the proxy says of itself: Prometheus metrics, the JSON that weirctl reads, and the configuration dump.
 // Pure: reports and a snapshot in, text out. Secrets cannot leak here, since neither holds any.
 // Thread: any.
 #include <string>
@@ -37,6 +37,9 @@ struct ProcessView {
 std::string metrics_text(const ProcessView& view);
 std::string status_json(const ProcessView& view);
 std::string flows_json(const std::vector<telemetry::FlowView>& flows);
+// {"edges": […]}: one for each reporter, source workload, destination workload, service, protocol and security. Those of
+// HTTP have requests, failures, quantiles and the buckets they come from; those of "tcp" have connections.
+std::string graph_json(const std::vector<telemetry::WorkerReport>& workers);
 std::string config_json(const config::Snapshot& snapshot);
 
 }  // namespace weir::admin

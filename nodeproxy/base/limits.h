@@ -72,6 +72,13 @@ inline constexpr uint32_t h2_continuations_max = 8;
 inline constexpr auto h2_ping = 30s;  // silence on a connection with streams before PING
 inline constexpr auto h2_ping_timeout = 20s;
 
+// What is told of requests: cut off here in the access log.
+inline constexpr size_t logged_method_max_bytes = 32;
+inline constexpr size_t logged_host_max_bytes = 256;
+inline constexpr size_t logged_path_max_bytes = 1024;
+inline constexpr size_t tap_ring_bytes = 4 * 1024 * 1024;  // of lines, per worker, while somebody watches
+inline constexpr auto tap_watch = 5s;                      // since the last look
+
 // Counts.
 inline constexpr uint32_t sessions_per_lane = 100;
 inline constexpr uint32_t lanes_per_destination =

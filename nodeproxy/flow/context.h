@@ -11,6 +11,7 @@
 #include "nodeproxy/io/driver.h"
 #include "nodeproxy/net/source_ports.h"
 #include "nodeproxy/telemetry/record.h"
+#include "nodeproxy/telemetry/request_record.h"
 #include "nodeproxy/tls/context.h"
 
 namespace weir::upstream {
@@ -27,6 +28,9 @@ struct Context {
   telemetry::Series series;
   telemetry::AccessLog log;
   telemetry::Sink sink;
+  telemetry::RequestSeries request_series;
+  telemetry::Tap tap;
+  telemetry::RequestSink request_sink;
   telemetry::WorkerCounters counters;
   net::PortRanges ports;
   balance::State balance;
@@ -37,7 +41,12 @@ struct Context {
   bool draining = false;
 
   Context(io::Driver& driver, telemetry::LogWriter* writer, uint32_t worker, uint32_t workers, uint64_t seed)
-      : driver(driver), log(writer), sink{series, log}, ports(worker, workers), balance(seed) {}
+      : driver(driver),
+        log(writer),
+        sink{series, log},
+        request_sink{request_series, log, tap, [&driver] { return driver.now(); }},
+        ports(worker, workers),
+        balance(seed) {}
 
   LocalPod* pod(const std::string& uid) const {
     const auto found = pods.find(uid);

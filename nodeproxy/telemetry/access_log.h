@@ -1,22 +1,22 @@
 #pragma once
-// The access log: one JSON line for the end of every connection. A worker formats into its own batch; the batch goes
-// to one writer thread at the end of the turn through a short lock that only those two know. A full disk or a slow
-// reader costs lines (counted), never traffic.
-// Thread: AccessLog is a worker's; LogWriter owns its thread.
-#include <atomic>
+// The access log: one JSON line for the end of every connection ("kind":"connection") and of every HTTP request
+// ("kind":"request"), abnormal ends included. A worker formats into its own batch, which goes to the writer at the end
+// of the turn.
+// Thread: one worker. Lifetime: the worker's.
 #include <chrono>
-#include <condition_variable>
-#include <memory>
-#include <mutex>
+#include <optional>
 #include <string>
-#include <thread>
+#include <string_view>
 
 #include "nodeproxy/base/error.h"
-#include "nodeproxy/base/fd.h"
+#include "nodeproxy/telemetry/json_text.h"
+#include "nodeproxy/telemetry/log_writer.h"
 
 namespace weir::telemetry {
 
 struct Facts;
+struct RequestFacts;
+struct RequestRow;
 
 struct Ended {
   bool was_open = false;
@@ -25,46 +25,31 @@ struct Ended {
   Error why;
 };
 
-class LogWriter {
- public:
-  // `path`: a file, opened for append, or "-" for stdout. Reopened by reopen() (log rotation: SIGHUP).
-  static Result<std::unique_ptr<LogWriter>> open(const std::string& path);
-  ~LogWriter();  // writes what is left
-
-  void submit(std::string&& batch);
-  void reopen() { reopen_ = true; }
-  uint64_t dropped_lines() const { return dropped_lines_; }
-
- private:
-  LogWriter(std::string path, Fd fd);
-  void run();
-  void write_all(const std::string& batch);
-
-  static constexpr size_t kQueueBytesMax = 16 * 1024 * 1024;
-  std::string path_;
-  Fd fd_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::string queue_;
-  bool stop_ = false;
-  std::atomic<bool> reopen_ = false;
-  std::atomic<uint64_t> dropped_lines_ = 0;
-  std::thread thread_;
+struct RequestEnded {
+  uint16_t status = 0;                  // 0: there was no response
+  std::optional<uint32_t> grpc_status;  // of a gRPC call that got one
+  uint64_t sent_bytes = 0, received_bytes = 0;
+  std::chrono::nanoseconds duration{};
+  std::optional<std::chrono::nanoseconds> first_byte;  // of the response, since the request began
+  uint32_t attempts = 0;
+  const Error& why;
 };
 
 class AccessLog {
  public:
   explicit AccessLog(LogWriter* writer) : writer_(writer) {}
+  bool enabled() const { return writer_ != nullptr; }
   void write(const Facts& facts, const Ended& ended);
-  bool pending() const { return !batch_.empty(); }
+  // The line with its newline, valid until the next one; without a writer it is made, and goes nowhere. `row` keeps the
+  // part of the line that its labels make.
+  std::string_view write(const RequestFacts& facts, RequestRow& row, const RequestEnded& ended);
+  bool pending() const { return enabled() && !batch_.empty(); }
   void flush();
 
  private:
   LogWriter* writer_;  // null: no log
+  LineClock clock_;
   std::string batch_;
 };
-
-// Appends `text` as a JSON string with its quotes (RFC 8259 section 7).
-void append_json_string(std::string& out, std::string_view text);
 
 }  // namespace weir::telemetry

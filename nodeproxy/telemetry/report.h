@@ -1,11 +1,13 @@
 #pragma once
 // A copy of what one worker counts, taken on its thread for a scrape or a status.
 // Thread: a value.
+#include <array>
 #include <chrono>
 #include <string>
 #include <vector>
 
 #include "nodeproxy/telemetry/record.h"
+#include "nodeproxy/telemetry/request_series.h"
 #include "nodeproxy/telemetry/series.h"
 
 namespace weir::telemetry {
@@ -19,10 +21,42 @@ struct FlowView {
   std::chrono::nanoseconds age{};
 };
 
+// Outlier ejection of one service: how often and why, and who is out now. Endpoints are for people (/status), never
+// labels of metrics.
+enum class EjectionCause : uint8_t { consecutive_failures, success_rate, latency };
+inline constexpr std::array<std::string_view, 3> kEjectionCauses{"consecutive_failures", "success_rate",
+                                                                 "latency"};
+struct EjectedEndpoint {
+  SocketAddress address;
+  EjectionCause cause = EjectionCause::consecutive_failures;
+  std::chrono::nanoseconds left{};  // until it is tried again
+};
+struct ServiceEjections {
+  std::string service;  // "namespace/name"
+  std::array<uint64_t, kEjectionCauses.size()> total{};
+  std::vector<EjectedEndpoint> now;
+};
+
+// A service's circuit breaker: how often a limit was reached by what then was refused, and whether one is reached now.
+enum class BreakerLimit : uint8_t { connections, pending, requests };
+inline constexpr std::array<std::string_view, 3> kBreakerLimits{"connections", "pending", "requests"};
+struct ServiceBreakers {
+  std::string service;
+  std::array<uint64_t, kBreakerLimits.size()> opened{};
+};
+
+// Connections that the worker keeps open towards other proxies and applications, busy or pooled.
+enum class UpstreamKind : uint8_t { lane, http_1, http_2 };
+inline constexpr std::array<std::string_view, 3> kUpstreamKinds{"lane", "http/1.1", "http/2"};
+
 struct WorkerReport {
   std::vector<Row> rows;
+  std::vector<RequestCounts> requests;
   WorkerCounters counters;
   uint64_t live_flows = 0, lanes = 0, sessions = 0;
+  std::vector<ServiceEjections> ejections;
+  std::vector<ServiceBreakers> breakers;
+  std::array<uint64_t, kUpstreamKinds.size()> upstream_connections{};  // by UpstreamKind
   struct PodFlows {
     std::string uid;
     uint64_t flows = 0;

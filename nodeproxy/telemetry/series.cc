@@ -22,7 +22,7 @@ void Row::observe(std::chrono::nanoseconds duration) {
   duration_sum_seconds += seconds;
 }
 
-size_t Series::Hash::operator()(const Labels& labels) const {
+size_t hash_of(const Labels& labels) {
   size_t hash = static_cast<size_t>(labels.reporter) * 3 + static_cast<size_t>(labels.security);
   for (const std::string* part :
        {&labels.source.workload, &labels.source.ns, &labels.source.principal, &labels.destination.workload,
@@ -32,22 +32,24 @@ size_t Series::Hash::operator()(const Labels& labels) const {
   return hash;
 }
 
+Labels other_labels(const Labels& labels) {
+  return {labels.reporter, labels.security, {"other", "other", ""}, {"other", "other", ""}, "other"};
+}
+
+size_t Series::Hash::operator()(const Labels& labels) const { return hash_of(labels); }
+
 Row& Series::row(const Labels& labels) {
   auto found = rows_.find(labels);
   if (found != rows_.end()) return *found->second;
+  Labels known = labels;
   if (rows_.size() >= cap_) {
-    Labels other{labels.reporter, labels.security, {"other", "other", ""}, {"other", "other", ""}, "other"};
-    if (!(other == labels)) {
-      found = rows_.find(other);
-      if (found != rows_.end()) return *found->second;
-    }
-    auto row = std::make_unique<Row>();
-    row->labels = other;
-    return *rows_.emplace(std::move(other), std::move(row)).first->second;
+    known = other_labels(labels);
+    found = rows_.find(known);
+    if (found != rows_.end()) return *found->second;
   }
   auto row = std::make_unique<Row>();
-  row->labels = labels;
-  return *rows_.emplace(labels, std::move(row)).first->second;
+  row->labels = known;
+  return *rows_.emplace(std::move(known), std::move(row)).first->second;
 }
 
 std::vector<Row> Series::copy() const {

@@ -39,6 +39,10 @@ struct Labels {
   bool operator==(const Labels&) const = default;
 };
 
+size_t hash_of(const Labels& labels);
+// The labels of everything past the cap.
+Labels other_labels(const Labels& labels);
+
 // Upper bounds of the duration histogram, in seconds; one more bucket is +Inf.
 inline constexpr std::array<double, 10> kDurationBounds{0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600, 3600};
 
@@ -79,6 +83,7 @@ struct WorkerCounters {
   uint64_t accept_errors = 0;
   uint64_t log_lines_dropped = 0;
   uint64_t audits = 0;
+  std::array<uint64_t, kReasonCount> http_glitches{};  // a peer's doings that an HTTP codec holds against it
   uint64_t turns = 0;
 };
 
