@@ -59,6 +59,7 @@ inline constexpr size_t http_chunk_extensions_max_bytes = 1024;  // of one chunk
 inline constexpr size_t http_buffered_max_bytes = 32 * 1024;     // per direction of an exchange
 inline constexpr size_t http_retry_body_max_bytes = 64 * 1024;   // kept for a retry
 inline constexpr size_t http_discard_max_bytes = 64 * 1024;      // of a body after a local answer
+inline constexpr size_t route_regex_max_bytes = 1024 * 1024;     // RE2's memory for one expression of a route
 inline constexpr auto http_header_timeout = 10s;
 inline constexpr auto http_pool_idle = 5min;
 inline constexpr uint32_t h2_streams_max = 100;  // per connection
