@@ -12,9 +12,7 @@ ByNamespace<Policy> oldest_first(const std::map<ObjectName, Policy>& policies) {
   ByNamespace<Policy> out;
   for (const auto& [name, policy] : policies) out[name.ns].push_back(&policy);
   for (auto& [ns, list] : out) {
-    std::ranges::stable_sort(list, {}, [](const Policy* policy) {
-      return std::tuple(policy->meta.created_at.value_or(INT64_MAX), policy->meta.name);
-    });
+    std::ranges::stable_sort(list, {}, [](const Policy* policy) { return policy->meta.seniority(); });
   }
   return out;
 }
@@ -140,6 +138,7 @@ Derived derive(const Inputs& inputs) {
   derive_policies(context);
   derive_workloads(context);
   derive_services(context);
+  derive_routes(context);
   return std::move(context.out);
 }
 

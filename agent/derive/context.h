@@ -70,10 +70,21 @@ ResolvedMode resolve_mode(const Context& context, const Pod& pod);
 // policies.cc
 std::vector<pb::PolicyBinding> bindings_of(const Context& context, const Pod& pod);
 void derive_policies(Context& context);
-// workloads.cc, services.cc, mesh.cc
+// traffic.cc: the TrafficPolicies of a service, oldest first, and what they say of it.
+std::vector<const TrafficPolicy*> traffic_of(const Context& context, const ObjectName& service);
+void fill_traffic(Context& context, const Service& service, const std::vector<const TrafficPolicy*>& policies,
+                  pb::Service& out);
+// The one that decides over the weights of endpoints; null: none.
+const TrafficPolicy* weights_of(Context& context, const Service& service,
+                                const std::vector<const TrafficPolicy*>& policies);
+void fill(const Timeouts& from, pb::Timeouts& to);
+void fill(const Retry& from, pb::Retry& to);
+
+// workloads.cc, services.cc, mesh.cc, route_tables.cc
 void derive_workloads(Context& context);
 void derive_services(Context& context);
 void derive_mesh(Context& context);
+void derive_routes(Context& context);
 
 pb::TlsMode to_proto(Mode mode);
 

@@ -6,15 +6,32 @@ namespace weir::agent {
 namespace {
 
 void fill(const Match& from, pb::Match& to) {
-  for (const auto& value : from.principals) to.add_principals(value);
-  for (const auto& value : from.not_principals) to.add_not_principals(value);
-  for (const auto& value : from.namespaces) to.add_namespaces(value);
-  for (const auto& value : from.not_namespaces) to.add_not_namespaces(value);
-  for (const auto& value : from.ip_blocks) to.add_ip_blocks(value);
-  for (const auto& value : from.not_ip_blocks) to.add_not_ip_blocks(value);
+  const auto copy = [](const std::vector<std::string>& values, auto& into) {
+    into.Assign(values.begin(), values.end());
+  };
+  copy(from.principals, *to.mutable_principals());
+  copy(from.not_principals, *to.mutable_not_principals());
+  copy(from.namespaces, *to.mutable_namespaces());
+  copy(from.not_namespaces, *to.mutable_not_namespaces());
+  copy(from.ip_blocks, *to.mutable_ip_blocks());
+  copy(from.not_ip_blocks, *to.mutable_not_ip_blocks());
+  copy(from.hosts, *to.mutable_hosts());
+  copy(from.not_hosts, *to.mutable_not_hosts());
+  copy(from.methods, *to.mutable_methods());
+  copy(from.not_methods, *to.mutable_not_methods());
+  copy(from.paths, *to.mutable_paths());
+  copy(from.not_paths, *to.mutable_not_paths());
+  copy(from.grpc, *to.mutable_grpc());
+  copy(from.not_grpc, *to.mutable_not_grpc());
   for (const auto value : from.ports) to.add_ports(value);
   for (const auto value : from.not_ports) to.add_not_ports(value);
-  to.set_l7(from.l7);
+  for (const auto& condition : from.headers) {
+    pb::HeaderCondition& header = *to.add_headers();
+    header.set_name(condition.name);
+    copy(condition.values, *header.mutable_values());
+    copy(condition.not_values, *header.mutable_not_values());
+  }
+  to.set_l7(from.l7());
 }
 
 pb::Policy::Action to_proto(Action action) {

@@ -1,70 +1,24 @@
-// Services, their slices and TrafficPolicies → Service and Endpoints resources. See context.h.
-#include <optional>
-
+// Services and their slices → Service and Endpoints resources; what a TrafficPolicy says of them is traffic.cc's. See
+// context.h.
 #include "agent/derive/context.h"
 
 namespace weir::agent {
 namespace {
 
-// The TrafficPolicies of a service, oldest first.
-std::vector<const TrafficPolicy*> traffic_of(const Context& context, const ObjectName& service) {
-  std::vector<const TrafficPolicy*> out;
-  const auto list = context.traffic.find(service.ns);
-  if (list == context.traffic.end()) return out;
-  for (const TrafficPolicy* policy : list->second) {
-    for (const auto& target : policy->attachment.targets) {
-      if (target.name == service.name) {
-        out.push_back(policy);
-        break;
-      }
-    }
-  }
-  return out;
-}
-
-pb::Balancer balancer_of(const std::vector<const TrafficPolicy*>& policies) {
-  for (const TrafficPolicy* policy : policies) {
-    if (policy->balancer == "LeastConnections") return pb::LEAST_CONNECTIONS;
-    if (policy->balancer == "RoundRobin") return pb::ROUND_ROBIN;
-    if (policy->balancer == "Random") return pb::RANDOM;
-  }
-  return pb::BALANCER_UNSPECIFIED;
-}
-
-// A TrafficPolicy's word, else the Service's own trafficDistribution.
-pb::LocalityPreference locality_of(const std::vector<const TrafficPolicy*>& policies,
-                                   const Service& service) {
-  for (const TrafficPolicy* policy : policies) {
-    if (policy->locality == "None") return pb::LOCALITY_NONE;
-    if (policy->locality == "SameZone") return pb::PREFER_SAME_ZONE;
-    if (policy->locality == "SameNode") return pb::PREFER_SAME_NODE;
-  }
-  const std::string& word = service.traffic_distribution;
-  if (word == "PreferClose" || word == "PreferSameZone") return pb::PREFER_SAME_ZONE;
-  if (word == "PreferSameNode") return pb::PREFER_SAME_NODE;
-  return pb::LOCALITY_NONE;
-}
-
 constexpr uint32_t kWeightDefault = 100;
 
-// The oldest policy that speaks of weights decides; in it, the first selector that matches the pod.
-uint32_t weight_of(const Context& context, const std::vector<const TrafficPolicy*>& policies,
-                   const SliceEndpoint& endpoint) {
-  for (const TrafficPolicy* policy : policies) {
-    if (policy->weights.empty()) continue;
-    const auto pod =
-        endpoint.target ? context.objects.pods.find(*endpoint.target) : context.objects.pods.end();
-    if (pod == context.objects.pods.end()) return kWeightDefault;
-    for (const auto& weight : policy->weights) {
-      if (selects(weight.labels, pod->second.meta.labels)) return weight.weight;
-    }
-    return kWeightDefault;
+// The first selector that matches the pod.
+uint32_t weight_of(const Context& context, const TrafficPolicy* policy, const SliceEndpoint& endpoint) {
+  if (policy == nullptr || !endpoint.target) return kWeightDefault;
+  const auto pod = context.objects.pods.find(*endpoint.target);
+  if (pod == context.objects.pods.end()) return kWeightDefault;
+  for (const auto& weight : policy->weights) {
+    if (selects(weight.labels, pod->second.meta.labels)) return weight.weight;
   }
   return kWeightDefault;
 }
 
-void derive_slice(Context& context, const EndpointSlice& slice,
-                  const std::vector<const TrafficPolicy*>& policies) {
+void derive_slice(Context& context, const EndpointSlice& slice, const TrafficPolicy* weights) {
   pb::Resource resource;
   pb::Endpoints& out = *resource.mutable_endpoints();
   out.set_name(slice.meta.key().text());
@@ -84,7 +38,7 @@ void derive_slice(Context& context, const EndpointSlice& slice,
     to.set_ready(endpoint.ready);
     to.set_serving(endpoint.serving);
     to.set_terminating(endpoint.terminating);
-    to.set_weight(weight_of(context, policies, endpoint));
+    to.set_weight(weight_of(context, weights, endpoint));
     to.set_node(endpoint.node);
     *to.mutable_locality() = context.locality_of(endpoint.node);
     if (!endpoint.zone.empty()) to.mutable_locality()->set_zone(endpoint.zone);
@@ -111,8 +65,7 @@ void derive_services(Context& context) {
       to.set_name(port.name);
       to.set_app_protocol(port.app_protocol);
     }
-    out.set_balancer(balancer_of(policies));
-    out.set_locality(locality_of(policies, service));
+    fill_traffic(context, service, policies, out);
     out.set_internal_traffic_local(service.internal_local);
     out.set_session_affinity_seconds(service.affinity_seconds);
     out.set_publish_not_ready(service.publish_not_ready);
@@ -120,7 +73,8 @@ void derive_services(Context& context) {
 
     const auto slices = context.slices_of.find(name);
     if (slices == context.slices_of.end()) continue;
-    for (const EndpointSlice* slice : slices->second) derive_slice(context, *slice, policies);
+    const TrafficPolicy* weights = weights_of(context, service, policies);
+    for (const EndpointSlice* slice : slices->second) derive_slice(context, *slice, weights);
   }
   for (const auto& [name, policy] : context.objects.traffic_policies) {
     note_targets(context, "TrafficPolicy", policy.meta, policy.attachment);

@@ -1,10 +1,13 @@
-// AuthorizationPolicy, read strictly. Conditions on requests (hosts, methods, paths, headers, claims) are accepted and
-// marked l7: until requests are parsed, an Allow with one never matches and a Deny with one denies. See readers.h.
+// AuthorizationPolicy, read strictly. A pattern that could never match a request is refused, for in a Deny it would be an
+// open door. Conditions that need a verified token (request principals, claims) make the policy invalid: accepted, but
+// its Allow matches nothing and its Deny everything. See readers.h.
 #include <algorithm>
 #include <array>
 #include <string_view>
 
+#include "agent/files/http_words.h"
 #include "agent/files/readers.h"
+#include "nodeproxy/base/ip.h"
 
 namespace weir::agent {
 namespace {
@@ -41,26 +44,129 @@ std::vector<uint16_t> read_ports(const Field& field) {
   return out;
 }
 
-// True when one of these is there; each must be a list of words that is not empty.
-bool read_l7(const Field& entry, std::initializer_list<const char*> names) {
-  bool any = false;
-  for (const char* name : names) {
-    if (!entry[name].present()) continue;
-    if (entry[name].texts().empty()) entry[name].refuse("is empty");
-    any = true;
+// `host` without its star: DNS characters, or an IPv6 address in brackets. No port: the request's is not looked at.
+bool is_host_pattern(std::string_view host) {
+  if (host.starts_with('[') && host.ends_with(']'))
+    return Ip::parse(host.substr(1, host.size() - 2)).has_value();
+  return std::ranges::all_of(host, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+  });
+}
+
+// Exact, or with one * at its end or start; in lower case, without the trailing dot.
+std::vector<std::string> read_hosts(const Field& field) {
+  std::vector<std::string> out;
+  for (const auto& item : field.items()) {
+    std::string host = lower_case(item.needed_text());
+    if (host.size() > 1 && host.back() == '.') host.pop_back();
+    std::string_view bare = host;
+    if (bare.starts_with('*')) {
+      bare.remove_prefix(1);
+    } else if (bare.ends_with('*')) {
+      bare.remove_suffix(1);
+    }
+    if (!is_host_pattern(bare)) {
+      item.refuse("is no host, without port and with one * at its start or end at most: " + host);
+    }
+    out.push_back(std::move(host));
   }
-  return any;
+  return out;
 }
 
-bool says_nothing(const Match& match) {
-  return match.principals.empty() && match.not_principals.empty() && match.namespaces.empty() &&
-         match.not_namespaces.empty() && match.ip_blocks.empty() && match.not_ip_blocks.empty() &&
-         match.ports.empty() && match.not_ports.empty() && !match.l7;
+std::vector<std::string> read_methods(const Field& field) {
+  std::vector<std::string> out = read_patterns(field);
+  for (const auto& item : field.items()) {
+    const std::string method = item.text();
+    if (!is_token(method)) item.refuse("is no method: " + method);
+    // Methods are compared with case (RFC 9110 §9.1), and none in use has lower case letters.
+    if (std::ranges::any_of(method, [](char c) { return c >= 'a' && c <= 'z'; })) {
+      item.refuse("would never match: methods are written in upper case");
+    }
+  }
+  return out;
 }
 
-Match read_from(const Field& entry) {
+// Paths are compared in their normal form (http.md): a pattern that is not in it would never match.
+void check_normal_path(const Field& item, std::string path) {
+  if (path.ends_with('*')) path.pop_back();
+  if (path.empty()) return;
+  if (path.front() != '/') item.refuse("must start with /, or be *");
+  for (const std::string_view never : {"//", "/./", "/../", "?", "#", "\\"}) {
+    if (path.find(never) != std::string::npos) {
+      item.refuse("would never match: the normal form of a path has no " + std::string(never));
+    }
+  }
+  if (path.ends_with("/.") || path.ends_with("/.."))
+    item.refuse("would never match: it ends with a dot segment");
+  for (size_t at = path.find('%'); at != std::string::npos; at = path.find('%', at + 1)) {
+    const std::string digits = path.substr(at + 1, 2);
+    if (digits.size() < 2 || digits.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
+      item.refuse("has a % that begins no escape: " + path);
+    }
+    const char c = static_cast<char>(std::stoi(digits, nullptr, 16));
+    if (std::string_view("-._~").find(c) != std::string_view::npos || (c >= '0' && c <= '9') ||
+        (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) {
+      item.refuse("would never match: the normal form does not escape " + std::string(1, c));
+    }
+  }
+  const bool visible = std::ranges::all_of(path, [](char c) { return c > ' ' && c <= '~'; });
+  if (!visible) item.refuse("would never match: paths are visible ASCII, everything else is escaped");
+}
+
+std::vector<std::string> read_paths(const Field& field) {
+  std::vector<std::string> out = read_patterns(field);
+  for (const auto& item : field.items()) check_normal_path(item, item.text());
+  return out;
+}
+
+// "package.Service/Method", "package.Service/*" or "*".
+std::vector<std::string> read_grpc(const Field& field) {
+  std::vector<std::string> out;
+  const auto is_name = [](std::string_view text, std::string_view more) {
+    return !text.empty() && std::ranges::all_of(text, [&](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+             more.find(c) != std::string_view::npos;
+    });
+  };
+  for (const auto& item : field.items()) {
+    out.push_back(item.needed_text());
+    if (out.back() == "*") continue;
+    const std::string_view call = out.back();
+    const size_t slash = call.find('/');
+    if (slash == std::string_view::npos || !is_name(call.substr(0, slash), ".") ||
+        (call.substr(slash + 1) != "*" && !is_name(call.substr(slash + 1), ""))) {
+      item.refuse("must be package.Service/Method, package.Service/* or *: " + out.back());
+    }
+  }
+  return out;
+}
+
+// A list that is there and empty: nothing, or anything? Not guessed.
+void refuse_empty_lists(const Field& entry) {
+  for (const auto& [name, member] : entry.entries()) {
+    if (member.present() && name != "header" && name != "claim" && name != "sourceLabel" &&
+        member.items().empty()) {
+      member.refuse("is empty; leave it out");
+    }
+  }
+}
+
+// What a rule cannot be judged by yet: remembered for the policy as a whole.
+struct Reading {
+  std::string invalid;
+  void lacks(const Field& field, const char* why) {
+    if (invalid.empty()) invalid = field.path() + ": " + why;
+  }
+};
+constexpr const char* kNoTokens =
+    "comes with RequestAuthentication, which this version of Weir does not have";
+
+Match read_from(const Field& entry, Reading& reading) {
   entry.only({"principals", "notPrincipals", "namespaces", "notNamespaces", "ipBlocks", "notIpBlocks",
               "requestPrincipals", "notRequestPrincipals"});
+  // An empty entry would match everybody: surely not what was meant.
+  if (entry.entries().empty()) entry.refuse("says nothing; leave `from` out to mean everybody");
+  refuse_empty_lists(entry);
   Match match;
   match.principals = read_patterns(entry["principals"]);
   match.not_principals = read_patterns(entry["notPrincipals"]);
@@ -68,34 +174,55 @@ Match read_from(const Field& entry) {
   match.not_namespaces = read_names(entry["notNamespaces"]);
   match.ip_blocks = read_blocks(entry["ipBlocks"]);
   match.not_ip_blocks = read_blocks(entry["notIpBlocks"]);
-  match.l7 = read_l7(entry, {"requestPrincipals", "notRequestPrincipals"});
-  // An empty entry would match everybody: surely not what was meant.
-  if (says_nothing(match)) entry.refuse("says nothing; leave `from` out to mean everybody");
+  for (const char* list : {"requestPrincipals", "notRequestPrincipals"}) {
+    if (entry[list].present()) reading.lacks(entry[list], kNoTokens);
+  }
   return match;
 }
 
 Match read_to(const Field& entry) {
-  entry.only({"ports", "notPorts", "hosts", "notHosts", "methods", "notMethods", "paths", "notPaths",
-              "grpcServices", "notGrpcServices", "grpcMethods", "notGrpcMethods"});
+  entry.only({"ports", "notPorts", "hosts", "notHosts", "methods", "notMethods", "paths", "notPaths", "grpc",
+              "notGrpc"});
+  if (entry.entries().empty()) entry.refuse("says nothing; leave `to` out to mean everything");
+  refuse_empty_lists(entry);
   Match match;
   match.ports = read_ports(entry["ports"]);
   match.not_ports = read_ports(entry["notPorts"]);
-  match.l7 = read_l7(entry, {"hosts", "notHosts", "methods", "notMethods", "paths", "notPaths",
-                             "grpcServices", "notGrpcServices", "grpcMethods", "notGrpcMethods"});
-  if (says_nothing(match)) entry.refuse("says nothing; leave `to` out to mean everything");
+  match.hosts = read_hosts(entry["hosts"]);
+  match.not_hosts = read_hosts(entry["notHosts"]);
+  match.methods = read_methods(entry["methods"]);
+  match.not_methods = read_methods(entry["notMethods"]);
+  match.paths = read_paths(entry["paths"]);
+  match.not_paths = read_paths(entry["notPaths"]);
+  match.grpc = read_grpc(entry["grpc"]);
+  match.not_grpc = read_grpc(entry["notGrpc"]);
   return match;
 }
 
-Match read_when(const Field& entry) {
-  entry.only({"key", "values", "notValues"});
-  entry["key"].needed_text();
-  if (!read_l7(entry, {"values", "notValues"})) entry.refuse("needs values or notValues");
+// One header field, claim or label with its values.
+Match read_when(const Field& entry, Reading& reading) {
+  entry.only({"header", "claim", "sourceLabel", "values", "notValues"});
+  int subjects = 0;
+  for (const char* subject : {"header", "claim", "sourceLabel"}) subjects += entry[subject].present() ? 1 : 0;
+  if (subjects != 1) entry.refuse("needs exactly one of header, claim, sourceLabel");
+  refuse_empty_lists(entry);
+  HeaderCondition condition;
+  condition.values = read_patterns(entry["values"]);
+  condition.not_values = read_patterns(entry["notValues"]);
+  if (condition.values.empty() && condition.not_values.empty()) entry.refuse("needs values or notValues");
+  if (entry["claim"].present()) reading.lacks(entry["claim"], kNoTokens);
+  if (entry["sourceLabel"].present()) {
+    reading.lacks(entry["sourceLabel"], "labels of the client are not judged by this version of Weir");
+  }
   Match match;
-  match.l7 = true;
+  if (entry["header"].present()) {
+    condition.name = lower_case(read_header_name(entry["header"]));
+    match.headers.push_back(std::move(condition));
+  }
   return match;
 }
 
-Rule read_rule(const Field& entry, size_t index) {
+Rule read_rule(const Field& entry, size_t index, Reading& reading) {
   entry.only({"name", "from", "to", "when"});
   Rule rule;
   rule.name = entry["name"].text("rule " + std::to_string(index));
@@ -103,9 +230,9 @@ Rule read_rule(const Field& entry, size_t index) {
   for (const char* list : {"from", "to", "when"}) {
     if (entry[list].present() && entry[list].items().empty()) entry[list].refuse("is empty; leave it out");
   }
-  for (const auto& from : entry["from"].items()) rule.from.push_back(read_from(from));
+  for (const auto& from : entry["from"].items()) rule.from.push_back(read_from(from, reading));
   for (const auto& to : entry["to"].items()) rule.to.push_back(read_to(to));
-  for (const auto& when : entry["when"].items()) rule.when.push_back(read_when(when));
+  for (const auto& when : entry["when"].items()) rule.when.push_back(read_when(when, reading));
   return rule;
 }
 
@@ -123,8 +250,11 @@ AuthorizationPolicy read_authorization_policy(const Field& document) {
   spec.only({"selector", "targetRefs", "action", "rules"});
   policy.attachment = read_attachment(spec);
   policy.action = read_action(spec);
+  Reading reading;
   size_t index = 0;
-  for (const auto& rule : spec["rules"].items()) policy.rules.push_back(read_rule(rule, index++));
+  for (const auto& rule : spec["rules"].items()) policy.rules.push_back(read_rule(rule, index++, reading));
+  policy.invalid = reading.invalid;
+  if (!policy.invalid.empty()) policy.rules.clear();
   return policy;
 }
 

@@ -2,6 +2,7 @@
 #include "agent/files/fields.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 #include <set>
@@ -16,6 +17,43 @@ std::optional<uint32_t> to_number(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
+}
+
+struct Unit {
+  std::string_view name;
+  uint64_t ms;
+};
+// "ms" before "m" and "s": the first that fits is meant.
+constexpr auto kUnits = std::to_array<Unit>({{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}});
+
+// ^([0-9]{1,5}(h|m|s|ms)){1,4}$, the components added up.
+std::optional<uint64_t> parse_duration(std::string_view text) {
+  uint64_t total = 0;
+  int components = 0;
+  for (; !text.empty(); ++components) {
+    const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    const auto value = to_number(text.substr(0, digits));
+    if (!value || digits > 5) return std::nullopt;
+    text.remove_prefix(digits);
+    const auto unit =
+        std::ranges::find_if(kUnits, [&](const Unit& candidate) { return text.starts_with(candidate.name); });
+    if (unit == kUnits.end()) return std::nullopt;
+    total += *value * unit->ms;
+    text.remove_prefix(unit->name.size());
+  }
+  if (components == 0 || components > 4) return std::nullopt;
+  return total;
+}
+
+// The shortest form of GEP-2257: no unit is there twice, the larger first.
+std::string duration_text(uint64_t ms) {
+  std::string out;
+  for (const std::string_view name : {"h", "m", "s", "ms"}) {
+    const auto unit = std::ranges::find(kUnits, name, &Unit::name);
+    if (ms >= unit->ms) out += std::to_string(ms / unit->ms) + std::string(name);
+    ms %= unit->ms;
+  }
+  return out.empty() ? "0s" : out;
 }
 
 std::string join(std::initializer_list<std::string_view> words) {
@@ -82,6 +120,15 @@ bool Field::boolean(bool fallback) const {
   return false;
 }
 
+uint32_t Field::duration_ms(uint32_t min_ms, uint32_t max_ms) const {
+  const auto value = parse_duration(needed_text());
+  if (!value) refuse("is no duration such as 1h30m, 10s or 250ms: " + text());
+  if (*value < min_ms || *value > max_ms) {
+    refuse("must be a duration from " + duration_text(min_ms) + " to " + duration_text(max_ms));
+  }
+  return static_cast<uint32_t>(*value);
+}
+
 size_t Field::word(std::initializer_list<std::string_view> words, size_t fallback) const {
   if (!present_) return fallback;
   const auto found = std::ranges::find(words, std::string_view(text()));
@@ -101,10 +148,11 @@ std::string Field::cidr() const {
   return value;
 }
 
-std::vector<Field> Field::items() const {
+std::vector<Field> Field::items(size_t max) const {
   std::vector<Field> out;
   if (!present_) return out;
   if (!node_.IsSequence()) refuse("must be a list");
+  if (node_.size() > max) refuse("has more than " + std::to_string(max) + " entries");
   for (size_t i = 0; i < node_.size(); ++i) {
     const YAML::Node item = node_[i];
     out.push_back({item, path_ + "[" + std::to_string(i) + "]", item.Mark().line + 1, !item.IsNull()});

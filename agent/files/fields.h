@@ -38,13 +38,15 @@ class Field {
   uint32_t number_or(uint32_t fallback, uint32_t min, uint32_t max) const;
   uint16_t port() const { return static_cast<uint16_t>(number(1, 65535)); }
   bool boolean(bool fallback) const;
+  // A Gateway API Duration (GEP-2257: "1h30m", "250ms") in milliseconds.
+  uint32_t duration_ms(uint32_t min_ms, uint32_t max_ms) const;
   bool is_number() const;
   // The index of the word among `words`; `fallback` when absent. Refuses, naming the words, anything else.
   size_t word(std::initializer_list<std::string_view> words, size_t fallback) const;
   std::string ip() const;    // checked
   std::string cidr() const;  // checked
 
-  std::vector<Field> items() const;                            // of a sequence; empty when absent
+  std::vector<Field> items(size_t max = SIZE_MAX) const;       // of a sequence; empty when absent
   std::vector<std::pair<std::string, Field>> entries() const;  // of a map; refuses a key that is there twice
   std::vector<std::string> texts() const;
   Labels labels() const;

@@ -8,22 +8,6 @@
 namespace weir::agent {
 namespace {
 
-// Names become parts of identities (SPIFFE paths), metric labels and file names: only what Kubernetes itself allows.
-std::string read_name(const Field& field, std::string_view more) {
-  std::string value = field.needed_text();
-  if (value.size() > 253) field.refuse("is longer than 253 characters");
-  for (const char c : value) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-    if (!plain && more.find(c) == std::string_view::npos) {
-      field.refuse("has a character that Kubernetes does not allow: " + value);
-    }
-  }
-  if (value.front() == '.' || value.back() == '.' || value.find("..") != std::string::npos) {
-    field.refuse("has a dot at an end, or two in a row: " + value);
-  }
-  return value;
-}
-
 // RFC 3339 in UTC, as the API server writes it.
 int64_t read_time(const Field& field) {
   const std::string value = field.needed_text();
@@ -47,6 +31,22 @@ void read_container_ports(const Field& containers, std::vector<ContainerPort>& i
 }
 
 }  // namespace
+
+// Names become parts of identities (SPIFFE paths), metric labels and file names: only what Kubernetes itself allows.
+std::string read_name(const Field& field, std::string_view more) {
+  std::string value = field.needed_text();
+  if (value.size() > 253) field.refuse("is longer than 253 characters");
+  for (const char c : value) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    if (!plain && more.find(c) == std::string_view::npos) {
+      field.refuse("has a character that Kubernetes does not allow: " + value);
+    }
+  }
+  if (value.front() == '.' || value.back() == '.' || value.find("..") != std::string::npos) {
+    field.refuse("has a dot at an end, or two in a row: " + value);
+  }
+  return value;
+}
 
 Meta read_meta(const Field& document, bool namespaced) {
   const Field metadata = document["metadata"];

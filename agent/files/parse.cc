@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kGroup = "weir.dev/";
 constexpr std::string_view kVersion = "weir.dev/v1alpha1";
+constexpr std::string_view kGatewayGroup = "gateway.networking.k8s.io/";
 
 // The documents, Lists opened up (one level: a List of Lists is nothing that Kubernetes writes).
 std::vector<Field> documents_of(const std::string& text) {
@@ -38,10 +39,28 @@ std::optional<Object> read_weir_kind(const Field& document, const std::string& v
   document["kind"].refuse("is not known: " + kind);
 }
 
+// The kinds read here, in every version that was ever served; they differ in members that later ones added. Other
+// kinds of the group are other programs'.
+std::optional<Object> read_gateway_kind(const Field& document, const std::string& version,
+                                        const std::string& kind) {
+  const bool http = kind == "HTTPRoute", grpc = kind == "GRPCRoute";
+  if (!http && !grpc && kind != "ReferenceGrant") return std::nullopt;
+  const std::string_view word = std::string_view(version).substr(kGatewayGroup.size());
+  if (word != "v1" && word != "v1alpha2" && (grpc || word != "v1beta1")) {
+    document["apiVersion"].refuse(grpc ? "is not known; known are v1 and v1alpha2 of GRPCRoute"
+                                       : "is not known; known are v1, v1beta1 and v1alpha2 of " + kind);
+  }
+  document.only({"apiVersion", "kind", "metadata", "spec", "status"});
+  if (http) return read_http_route(document);
+  if (grpc) return read_grpc_route(document);
+  return read_reference_grant(document);
+}
+
 // Nothing: a kind of somebody else.
 std::optional<Object> read_object(const Field& document) {
   const std::string version = document["apiVersion"].needed_text(), kind = document["kind"].needed_text();
   if (version.starts_with(kGroup)) return read_weir_kind(document, version, kind);
+  if (version.starts_with(kGatewayGroup)) return read_gateway_kind(document, version, kind);
   if (version == "discovery.k8s.io/v1" && kind == "EndpointSlice") return read_endpoint_slice(document);
   if (version != "v1") return std::nullopt;
   if (kind == "Namespace") return read_namespace(document);

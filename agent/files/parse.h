@@ -1,9 +1,9 @@
 #pragma once
 // The text of one YAML file → the objects in it, or the one error for which the file is refused whole.
 //
-// Kinds: Namespace, Node, Pod, Service, EndpointSlice, the ConfigMap weir-system/weir, Weir's own kinds, and List of
-// these (as `kubectl get -o yaml` prints). Kinds of other programs are passed over and counted; an unknown kind of
-// weir.dev refuses the file. Pure: no file system. Thread: any.
+// Kinds: Namespace, Node, Pod, Service, EndpointSlice, the ConfigMap weir-system/weir, Weir's own kinds, HTTPRoute,
+// GRPCRoute and ReferenceGrant of the Gateway API, and List of these (as `kubectl get -o yaml` prints). Kinds of other
+// programs are passed over and counted; an unknown kind of weir.dev refuses the file. Pure: no file system. Thread: any.
 #include <optional>
 #include <string>
 #include <string_view>

@@ -101,30 +101,4 @@ PeerAuthentication read_peer_authentication(const Field& document) {
   return policy;
 }
 
-TrafficPolicy read_traffic_policy(const Field& document) {
-  TrafficPolicy policy;
-  policy.meta = read_meta(document, true);
-  const Field spec = document["spec"];
-  spec.only({"targetRefs", "balancer", "locality", "endpointWeights"});
-  policy.attachment = read_attachment(spec);
-  if (policy.attachment.targets.empty()) spec["targetRefs"].refuse("is missing");
-  for (const auto& target : spec["targetRefs"].items()) {
-    if (target["sectionName"].present()) target["sectionName"].refuse("has no meaning in a TrafficPolicy");
-  }
-  spec["balancer"].word({"LeastConnections", "RoundRobin", "Random"}, 0);
-  policy.balancer = spec["balancer"].text();
-  const Field locality = spec["locality"];
-  locality.only({"preference"});
-  locality["preference"].word({"None", "SameZone", "SameNode"}, 0);
-  policy.locality = locality["preference"].text();
-  for (const auto& entry : spec["endpointWeights"].items()) {
-    entry.only({"selector", "weight"});
-    entry["selector"].only({"matchLabels"});
-    if (!entry["selector"]["matchLabels"].present()) entry["selector"].refuse("needs matchLabels");
-    policy.weights.push_back(
-        {entry["selector"]["matchLabels"].labels(), entry["weight"].number(0, 1'000'000)});
-  }
-  return policy;
-}
-
 }  // namespace weir::agent

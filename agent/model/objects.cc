@@ -9,15 +9,10 @@ namespace weir::agent {
 
 std::string describe(const Object& object) {
   // In the order of the variant.
-  static constexpr std::array<std::string_view, std::variant_size_v<Object>> kKinds{"Namespace",
-                                                                                    "Node",
-                                                                                    "Pod",
-                                                                                    "Service",
-                                                                                    "EndpointSlice",
-                                                                                    "ConfigMap",
-                                                                                    "PeerAuthentication",
-                                                                                    "AuthorizationPolicy",
-                                                                                    "TrafficPolicy"};
+  static constexpr auto kKinds = std::to_array<std::string_view>(
+      {"Namespace", "Node", "Pod", "Service", "EndpointSlice", "ConfigMap", "PeerAuthentication",
+       "AuthorizationPolicy", "TrafficPolicy", "HTTPRoute", "GRPCRoute", "ReferenceGrant"});
+  static_assert(kKinds.size() == std::variant_size_v<Object>);
   return std::string(kKinds[object.index()]) + " " + meta_of(object).key().text();
 }
 
@@ -41,6 +36,9 @@ void Objects::add(Object object) {
       to.authorization_policies.insert_or_assign(v.meta.key(), std::move(v));
     }
     void operator()(TrafficPolicy& v) { to.traffic_policies.insert_or_assign(v.meta.key(), std::move(v)); }
+    void operator()(HttpRoute& v) { to.http_routes.insert_or_assign(v.meta.key(), std::move(v)); }
+    void operator()(GrpcRoute& v) { to.grpc_routes.insert_or_assign(v.meta.key(), std::move(v)); }
+    void operator()(ReferenceGrant& v) { to.reference_grants.insert_or_assign(v.meta.key(), std::move(v)); }
   };
   std::visit(Adder{*this}, object);
 }

@@ -3,8 +3,7 @@
 // (files/ now, a watch later). Everything is a plain value: parsed once, checked for form by the reader, and given its
 // meaning only in derive/.
 // Owner: whoever holds the Objects. Thread: values, no sharing. Lifetime: replaced whole by the next reading.
-// Source of the names: the Kubernetes API reference (core/v1, discovery/v1) and api.md.
-#include <compare>
+// Source of the names: the Kubernetes API reference (core/v1, discovery/v1) and api.md. Routes have a header of their own.
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -12,32 +11,11 @@
 #include <variant>
 #include <vector>
 
+#include "agent/model/meta.h"
+#include "agent/model/routes.h"
+#include "agent/model/traffic.h"
+
 namespace weir::agent {
-
-using Labels = std::map<std::string, std::string>;
-
-struct ObjectName {
-  std::string ns;  // empty for what has no namespace
-  std::string name;
-
-  std::string text() const { return ns.empty() ? name : ns + "/" + name; }
-  auto operator<=>(const ObjectName&) const = default;
-};
-
-struct Owner {
-  std::string kind, name;
-};
-
-struct Meta {
-  std::string name, ns;
-  std::string uid;  // as written; see Pod::uid()
-  Labels labels, annotations;
-  std::vector<Owner> owners;          // the controller first
-  std::optional<int64_t> created_at;  // Unix seconds of creationTimestamp
-  bool deleting = false;              // has a deletionTimestamp
-
-  ObjectName key() const { return {ns, name}; }
-};
 
 struct Namespace {
   Meta meta;
@@ -114,15 +92,6 @@ struct MeshSettings {
   uint32_t sessions_per_lane = 0;
 };
 
-// How a policy is attached: to the pods of a Service, to pods by label, or (neither) to its whole namespace.
-struct TargetRef {
-  std::string kind, name, section;
-};
-struct Attachment {
-  std::optional<Labels> selector;
-  std::vector<TargetRef> targets;
-};
-
 enum class Mode : uint8_t { permissive, strict, disabled };
 
 struct PeerAuthentication {
@@ -132,11 +101,24 @@ struct PeerAuthentication {
   std::map<uint16_t, Mode> ports;
 };
 
+// The lines of one header field; see mesh.proto.
+struct HeaderCondition {
+  std::string name;  // lower case
+  std::vector<std::string> values, not_values;
+};
+
 // One entry of from, to or when; see mesh.proto's Match.
 struct Match {
   std::vector<std::string> principals, not_principals, namespaces, not_namespaces, ip_blocks, not_ip_blocks;
   std::vector<uint16_t> ports, not_ports;
-  bool l7 = false;  // says something only a parsed request can answer
+  // Only a parsed request can answer these.
+  std::vector<std::string> hosts, not_hosts, methods, not_methods, paths, not_paths, grpc, not_grpc;
+  std::vector<HeaderCondition> headers;
+
+  bool l7() const {
+    return !hosts.empty() || !not_hosts.empty() || !methods.empty() || !not_methods.empty() ||
+           !paths.empty() || !not_paths.empty() || !grpc.empty() || !not_grpc.empty() || !headers.empty();
+  }
 };
 
 struct Rule {
@@ -160,16 +142,25 @@ struct EndpointWeight {
   uint32_t weight = 100;
 };
 
+// What is empty or unset is not said.
 struct TrafficPolicy {
   Meta meta;
   Attachment attachment;
-  std::string balancer;  // "", LeastConnections, RoundRobin, Random
-  std::string locality;  // "", None, SameZone, SameNode
+  std::string balancer;  // LeastConnections, RoundRobin, Random, PeakEWMA, LeastRequest, RingHash, Maglev
+  std::optional<HashKey> hash;  // with RingHash and Maglev only
+  std::string locality;         // None, SameZone, SameNode
   std::vector<EndpointWeight> weights;
+  uint32_t slow_start_ms = 0;
+  std::optional<CircuitBreaker> circuit_breaker;
+  std::optional<OutlierDetection> outlier_detection;
+  std::optional<RetryBudget> retry_budget;
+  std::optional<Retry> retry;
+  std::optional<Timeouts> timeouts;
+  std::optional<ConnectionPool> connection_pool;
 };
 
 using Object = std::variant<Namespace, Node, Pod, Service, EndpointSlice, MeshSettings, PeerAuthentication,
-                            AuthorizationPolicy, TrafficPolicy>;
+                            AuthorizationPolicy, TrafficPolicy, HttpRoute, GrpcRoute, ReferenceGrant>;
 
 // "Pod shop/web-0": unique among objects, and what people read.
 std::string describe(const Object& object);
@@ -186,6 +177,9 @@ struct Objects {
   std::map<ObjectName, PeerAuthentication> peer_authentications;
   std::map<ObjectName, AuthorizationPolicy> authorization_policies;
   std::map<ObjectName, TrafficPolicy> traffic_policies;
+  std::map<ObjectName, HttpRoute> http_routes;
+  std::map<ObjectName, GrpcRoute> grpc_routes;
+  std::map<ObjectName, ReferenceGrant> reference_grants;
 
   void add(Object object);
 };

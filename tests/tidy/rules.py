@@ -58,7 +58,7 @@ EXTERNAL = {
     "openssl/": ("nodeproxy/tls/", "agent/identity/", "tests/", "bench/"),
     "llhttp": ("nodeproxy/http/", "tests/"),
     "nghttp2/": ("nodeproxy/http/", "tests/"),
-    "re2/": ("nodeproxy/config/", "nodeproxy/route/", "tests/"),
+    "re2/": ("nodeproxy/config/", "nodeproxy/route/", "agent/files/", "tests/"),
     "liburing": ("nodeproxy/io/", "tests/", "bench/"),
     "bpf/libbpf.h": ("agent/redirect/", "tests/bpf/"),
     "bpf/bpf.h": ("agent/redirect/", "tests/bpf/"),

@@ -1,4 +1,6 @@
 // Which policies bind which pods, on which ports, and what of them travels.
+#include <google/protobuf/text_format.h>
+
 #include "tests/unit/derive/world.h"
 
 using namespace weir::agent;
@@ -88,20 +90,36 @@ TEST_CASE("every part of a rule arrives") {
              .not_ip_blocks = {"10.1.0.0/16"},
              .ports = {},
              .not_ports = {}};
-  Match to{.ports = {80}, .not_ports = {81}, .l7 = true};
-  policy.rules = {Rule{.name = "mine", .from = {from}, .to = {to}, .when = {Match{.l7 = true}}}};
-  const auto rule = world.resource(pb::POLICY, "shop/p")->policy().rules(0);
-  CHECK(rule.name() == "mine");
-  CHECK(rule.from(0).principals(0) == "a");
-  CHECK(rule.from(0).not_principals(0) == "b");
-  CHECK(rule.from(0).namespaces(0) == "c");
-  CHECK(rule.from(0).not_namespaces(0) == "d");
-  CHECK(rule.from(0).ip_blocks(0) == "10.0.0.0/8");
-  CHECK(rule.from(0).not_ip_blocks(0) == "10.1.0.0/16");
-  CHECK_FALSE(rule.from(0).l7());
-  CHECK(rule.to(0).ports(0) == 80);
-  CHECK(rule.to(0).not_ports(0) == 81);
-  CHECK(rule.to(0).l7());
-  CHECK(rule.when(0).l7());
-  CHECK(world.resource(pb::POLICY, "shop/p")->policy().action() == pb::Policy::AUDIT);
+  Match to{.ports = {80},
+           .not_ports = {81},
+           .hosts = {"e"},
+           .not_hosts = {"f"},
+           .methods = {"g"},
+           .not_methods = {"h"},
+           .paths = {"i"},
+           .not_paths = {"j"},
+           .grpc = {"k"},
+           .not_grpc = {"l"}};
+  Match when{.headers = {{"m", {"n"}, {"o"}}}};
+  policy.rules = {Rule{.name = "mine", .from = {from}, .to = {to}, .when = {when}}};
+  const auto found = world.resource(pb::POLICY, "shop/p");
+  REQUIRE(found);
+  pb::Policy expected;
+  REQUIRE(google::protobuf::TextFormat::ParseFromString(R"(
+    name: "shop/p"
+    action: AUDIT
+    rules {
+      name: "mine"
+      from {
+        principals: "a" not_principals: "b" namespaces: "c" not_namespaces: "d"
+        ip_blocks: "10.0.0.0/8" not_ip_blocks: "10.1.0.0/16"
+      }
+      to {
+        ports: 80 not_ports: 81 l7: true hosts: "e" not_hosts: "f" methods: "g" not_methods: "h"
+        paths: "i" not_paths: "j" grpc: "k" not_grpc: "l"
+      }
+      when { l7: true headers { name: "m" values: "n" not_values: "o" } }
+    })",
+                                                        &expected));
+  CHECK(found->policy().DebugString() == expected.DebugString());
 }

@@ -33,6 +33,7 @@ TEST_CASE("a service carries its addresses of both families and its own settings
   auto& service = world.service("web", {{"app", "web"}});
   service.addresses = {"10.96.0.1", "fd00::1"};
   service.affinity_seconds = 60;
+  service.ports[0].app_protocol = "kubernetes.io/h2c";
   service.internal_local = true;
   service.publish_not_ready = true;
   const auto got = service_of(world);
@@ -41,6 +42,7 @@ TEST_CASE("a service carries its addresses of both families and its own settings
   CHECK(got.addresses(1).size() == 16);
   CHECK(got.ports(0).port() == 80);
   CHECK(got.ports(0).name() == "http");
+  CHECK(got.ports(0).app_protocol() == "kubernetes.io/h2c");
   CHECK(got.session_affinity_seconds() == 60);
   CHECK(got.internal_traffic_local());
   CHECK(got.publish_not_ready());
@@ -108,6 +110,7 @@ TEST_CASE("an endpoint is the pod it names, else the pod or node with its addres
   for (const auto& endpoint : got.endpoints()) who += endpoint.workload() + ";";
   CHECK(who == "u1;u1;u1;node/n7;node/n8;;");
   CHECK(got.service() == "shop/web");
+  CHECK(got.ports(0).name() == "http");
   CHECK(got.ports(0).app_protocol() == "tcp");
 }
 

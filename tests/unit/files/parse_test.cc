@@ -1,26 +1,9 @@
 // What a YAML file becomes, and with which words and line it is refused.
-#include "agent/files/parse.h"
-
-#include <catch2/catch.hpp>
+#include "tests/unit/files/yaml.h"
 
 using namespace weir::agent;
 
 namespace {
-
-template <typename Kind>
-Kind only(const std::string& yaml) {
-  const Parsed parsed = parse_yaml("a.yaml", yaml);
-  INFO((parsed.error ? parsed.error->text() : ""));
-  REQUIRE_FALSE(parsed.error);
-  REQUIRE(parsed.objects.size() == 1);
-  return std::get<Kind>(parsed.objects[0]);
-}
-
-std::string refusal(const std::string& yaml) {
-  const Parsed parsed = parse_yaml("a.yaml", yaml);
-  CHECK(parsed.objects.empty());
-  return parsed.error ? parsed.error->text() : "accepted";
-}
 
 std::string policy(const std::string& spec) {
   return "apiVersion: weir.dev/v1alpha1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: "
@@ -32,11 +15,6 @@ std::string mode(const std::string& spec) {
          "shop}\nspec: " +
          spec;
 }
-std::string traffic(const std::string& spec) {
-  return "apiVersion: weir.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: p, namespace: shop}\nspec: " +
-         spec;
-}
-
 }  // namespace
 
 TEST_CASE("a pod is read with its addresses, ports, labels, owner and namespace file") {
@@ -156,29 +134,6 @@ TEST_CASE("what kubectl prints as a List is opened") {
   CHECK(parsed.objects.size() == 2);
 }
 
-TEST_CASE("a policy's rules are read with names, negations and requests marked") {
-  const auto got = only<AuthorizationPolicy>(policy(R"(
-  selector: {matchLabels: {app: web}}
-  action: Deny
-  rules:
-  - from: [{principals: ["spiffe://td/ns/a/*"], notNamespaces: [b]}, {ipBlocks: [10.0.0.0/8], requestPrincipals: [x]}]
-    to: [{ports: [80], notPorts: [81]}, {paths: [/admin]}]
-    when: [{key: request.headers, values: [x]}]
-  - {name: mine}
-)"));
-  CHECK(got.action == Action::deny);
-  CHECK(got.attachment.selector == Labels{{"app", "web"}});
-  REQUIRE(got.rules.size() == 2);
-  CHECK(got.rules[0].name == "rule 0");
-  CHECK(got.rules[1].name == "mine");
-  CHECK(got.rules[0].from[0].not_namespaces == std::vector<std::string>{"b"});
-  CHECK_FALSE(got.rules[0].from[0].l7);
-  CHECK(got.rules[0].from[1].l7);
-  CHECK(got.rules[0].to[0].not_ports == std::vector<uint16_t>{81});
-  CHECK(got.rules[0].to[1].l7);
-  CHECK(got.rules[0].when[0].l7);
-}
-
 TEST_CASE("a policy without spec allows nothing and is valid") {
   const auto got = only<AuthorizationPolicy>(policy("{}"));
   CHECK(got.action == Action::allow);
@@ -186,17 +141,11 @@ TEST_CASE("a policy without spec allows nothing and is valid") {
   CHECK(got.invalid.empty());
 }
 
-TEST_CASE("modes and traffic policies are read") {
+TEST_CASE("modes are read for workloads and their ports") {
   const auto peer = only<PeerAuthentication>(
       mode("{selector: {matchLabels: {a: b}}, mode: Strict, ports: {8080: Disabled}}"));
   CHECK(peer.mode == Mode::strict);
   CHECK(peer.ports.at(8080) == Mode::disabled);
-  const auto got = only<TrafficPolicy>(traffic(
-      "{targetRefs: [{kind: Service, name: web}], balancer: RoundRobin, locality: {preference: SameZone}, "
-      "endpointWeights: [{selector: {matchLabels: {v: one}}, weight: 0}]}"));
-  CHECK(got.balancer == "RoundRobin");
-  CHECK(got.locality == "SameZone");
-  CHECK(got.weights[0].weight == 0);
 }
 
 TEST_CASE("whatever is wrong is refused with its line and the path of the field") {
@@ -231,7 +180,7 @@ TEST_CASE("whatever is wrong is refused with its line and the path of the field"
            {policy("{rules: [{from: [{ipBlocks: [10.0.0.0/33]}]}]}"), "is no IP block"},
            {policy("{rules: [{from: [{namespaces: [\"a*\"]}]}]}"), "must be a whole name"},
            {policy("{rules: [{to: [{ports: [0]}]}]}"), "spec.rules[0].to[0].ports[0] must be a number"},
-           {policy("{rules: [{when: [{key: x}]}]}"), "needs values or notValues"},
+           {policy("{rules: [{when: [{header: x}]}]}"), "needs values or notValues"},
            {policy("{selector: {matchLabels: {}}, targetRefs: [{kind: Service, name: a}]}"),
             "exclude each other"},
            {policy("{targetRefs: [{kind: Gateway, name: a}]}"), "must be one of: Service"},
@@ -239,9 +188,6 @@ TEST_CASE("whatever is wrong is refused with its line and the path of the field"
            {mode("{selector: {matchLabels: {a: b}}, ports: {http: Strict}}"), "must be a port number"},
            {mode("{}"), "says neither mode nor ports"},
            {mode("{mode: STRICT}"), "must be one of: Strict, Permissive, Disabled"},
-           {traffic("{balancer: RoundRobin}"), "spec.targetRefs is missing"},
-           {traffic("{targetRefs: [{kind: Service, name: a}], endpointWeights: [{weight: 1}]}"),
-            "needs matchLabels"},
            {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: weir, namespace: weir-system}\ndata: "
             "{podCidrs: x}\n",
             "data.podCidrs is not known"},
