@@ -16,8 +16,10 @@ Worker::Worker(std::unique_ptr<io::Driver> driver, Options options)
     : driver_(std::move(driver)),
       options_(std::move(options)),
       context_(*driver_, options_.log, options_.index, options_.count, std::random_device{}()),
-      lanes_(context_.driver, *this, context_.ports) {
+      lanes_(context_.driver, *this, context_.ports),
+      http_(context_.driver, lanes_, context_.ports) {
   context_.lanes = &lanes_;
+  context_.http = &http_;
 }
 
 Worker::~Worker() = default;
@@ -82,6 +84,7 @@ void Worker::sweep() {
   released_.clear();
   if (driver_->now() - swept_ < kSweepEvery) return;
   swept_ = driver_->now();
+  http_.sweep();
   lanes_.sweep();
   context_.tap.rest(driver_->now());
   for (const auto& [uid, pod] : context_.pods) {
@@ -122,6 +125,7 @@ void Worker::drain(io::Clock::duration limit) {
   context_.draining = true;
   drain_until_ = driver_->now() + limit;
   for (const auto& [uid, pod] : context_.pods) pod->drain();
+  http_.drain();
   lanes_.drain();
 }
 
@@ -134,14 +138,15 @@ void Worker::end_all_flows(Reason reason) {
 bool Worker::finished() {
   if (stopping_) return true;
   if (!context_.draining) return false;
-  if (context_.live_flows == 0 && lanes_.empty()) return true;
+  if (context_.live_flows == 0 && http_.empty() && lanes_.empty()) return true;
   if (driver_->now() < drain_until_) return false;
   // The limit: the rest is reset, and gets a moment to leave in order.
   log::warn("worker {}: {} flows still open at the drain limit", options_.index, context_.live_flows);
   end_all_flows(Reason::drain_limit);
+  http_.close_all(Reason::drain_limit);
   lanes_.close_all(Reason::drain_limit);
   const io::TimePoint last = driver_->now() + std::chrono::seconds(1);
-  while ((context_.live_flows > 0 || !lanes_.empty()) && driver_->now() < last) {
+  while ((context_.live_flows > 0 || !http_.empty() || !lanes_.empty()) && driver_->now() < last) {
     driver_->turn(driver_->now() + std::chrono::milliseconds(20));
   }
   return true;

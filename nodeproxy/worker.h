@@ -13,6 +13,7 @@
 #include "nodeproxy/flow/context.h"
 #include "nodeproxy/flow/local_pod.h"
 #include "nodeproxy/telemetry/report.h"
+#include "nodeproxy/upstream/http_pool.h"
 #include "nodeproxy/upstream/lane_pool.h"
 
 namespace weir {
@@ -64,6 +65,7 @@ class Worker final : private upstream::LanePoolEvents {
   Options options_;
   flow::Context context_;
   upstream::LanePool lanes_;
+  upstream::HttpPool http_;
   std::mutex mutex_;
   std::vector<std::function<void(Worker&)>> messages_;
   std::atomic<bool> has_messages_ = false;

@@ -60,8 +60,16 @@ io::Task<Result<Heard>> application_speech(io::Driver& driver, io::Socket& clien
     if (first.error().reason == Reason::detect_timeout) co_return heard;
     co_return std::unexpected(first.error());
   }
-  heard.bytes = std::move(*first);
-  heard.fin = heard.bytes.empty();
+  if (first->empty()) {
+    heard.fin = true;
+    co_return heard;
+  }
+  co_return co_await continue_speech(driver, client, std::move(*first), declared);
+}
+
+io::Task<Result<Heard>> continue_speech(io::Driver& driver, io::Socket& client, io::Buffer first, bool declared) {
+  Heard heard;
+  heard.bytes = std::move(first);
   heard.speech = speech_of(heard.bytes.bytes(), declared);
   const io::TimePoint last = driver.now() + limits::http_header_timeout;
   while (heard.speech == Speech::need_more && !heard.fin) {

@@ -16,6 +16,7 @@
 
 namespace weir::upstream {
 class LanePool;
+class HttpPool;
 }
 
 namespace weir::flow {
@@ -35,6 +36,7 @@ struct Context {
   net::PortRanges ports;
   balance::State balance;
   upstream::LanePool* lanes = nullptr;
+  upstream::HttpPool* http = nullptr;
   std::unordered_map<std::string, std::unique_ptr<LocalPod>> pods;                    // by uid
   std::unordered_map<std::string, std::shared_ptr<const tls::Context>> certificates;  // by identity
   uint64_t live_flows = 0;

@@ -2,6 +2,7 @@
 #include "nodeproxy/flow/decide.h"
 
 #include "nodeproxy/balance/hash.h"
+#include "nodeproxy/http/grpc.h"
 #include "nodeproxy/http/path.h"
 #include "nodeproxy/http/query.h"
 #include "nodeproxy/policy/judge.h"
@@ -14,11 +15,6 @@ namespace weir::flow {
 namespace {
 
 LocalAnswer refuse(Reason reason) { return {status_of(reason), reason, {}}; }
-
-uint64_t unix_seconds() {
-  return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count());
-}
 
 // What the service says, where the rule says nothing.
 void take_traffic(const config::Traffic& traffic, const config::RouteRule* rule, Plan& plan) {
@@ -53,8 +49,10 @@ std::optional<uint64_t> hash_of(const config::Service& service, const HttpClient
 // Filters that work on the response are copied: the snapshot may be another by then. Usually there are none.
 void keep_response_filters(const config::RouteRule& rule, const config::Backend& backend, const http::Head& head,
                            Plan& plan) {
-  if (!backend.filters.response_headers.empty()) plan.response_edits.push_back(backend.filters.response_headers);
-  if (!rule.filters.response_headers.empty()) plan.response_edits.push_back(rule.filters.response_headers);
+  for (const config::Filters* filters : {&backend.filters, &rule.filters}) {
+    if (!filters->response_headers.empty())
+      plan.response_filters.emplace_back().response_headers = filters->response_headers;
+  }
   const auto& cors = backend.filters.cors ? backend.filters.cors : rule.filters.cors;
   if (cors) {
     plan.cors = cors;
@@ -62,14 +60,24 @@ void keep_response_filters(const config::RouteRule& rule, const config::Backend&
   }
 }
 
-// Session persistence: the endpoint that the client had, if it says so.
-void keep_session(const config::RouteRule& rule, const config::RouteMatch& match, const http::Head& head, Plan& plan) {
-  if (!rule.persistence) return;
-  plan.persistence = rule.persistence;
-  plan.persistence_match.path = match.path;
-  plan.persistence_match.path_value = match.path_value;
-  plan.session = route::read_session(*rule.persistence, head, unix_seconds());
-  if (plan.session) plan.prefer = plan.session->endpoint;
+// The backend by its weight; with session persistence, the one that the client had, and there the endpoint it had.
+const config::Backend* backend_for(const HttpClient& client, const config::RouteRule& rule,
+                                   const config::RouteMatch& match, const http::Head& head, Plan& plan) {
+  const config::Backend* backend = nullptr;
+  if (rule.persistence) {
+    plan.session = route::read_session(*rule.persistence, head, http::unix_seconds());
+    if (plan.session) backend = route::backend_of(rule, *plan.session);
+    if (backend) plan.prefer = plan.session->endpoint;
+  }
+  if (!backend) backend = route::choose(rule, client.flow.context.balance.random().next());
+  if (backend && rule.persistence) {
+    plan.persistence = rule.persistence;
+    plan.persistence_match.path = match.path;
+    plan.persistence_match.path_value = match.path_value;
+    plan.persistence_backend.service = backend->service;
+    plan.persistence_backend.port = backend->port;
+  }
+  return backend;
 }
 
 std::optional<LocalAnswer> by_rule(const HttpClient& client, const config::RouteRule& rule,
@@ -88,7 +96,7 @@ std::optional<LocalAnswer> by_rule(const HttpClient& client, const config::Route
     route::redirect(*rule.filters.redirect, match, head, client.dialled.port, answer);
     return LocalAnswer{answer.status, Reason::redirected, std::move(answer.headers)};
   }
-  const config::Backend* backend = route::choose(rule, context.balance.random().next());
+  const config::Backend* backend = backend_for(client, rule, match, head, plan);
   if (!backend || backend->service.empty()) return refuse(Reason::route_invalid);
   if (backend->filters.redirect) {
     http::Head answer;
@@ -96,7 +104,6 @@ std::optional<LocalAnswer> by_rule(const HttpClient& client, const config::Route
     return LocalAnswer{answer.status, Reason::redirected, std::move(answer.headers)};
   }
   keep_response_filters(rule, *backend, head, plan);
-  keep_session(rule, match, head, plan);
   for (const config::Filters* filters : {&rule.filters, &backend->filters}) {
     for (const config::Mirror& mirror : filters->mirrors) {
       if (route::mirrored(mirror, context.balance.random().next())) plan.mirrors.push_back(mirror);

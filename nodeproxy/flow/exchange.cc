@@ -15,6 +15,11 @@ namespace {
 
 constexpr auto kAnswerPatience = std::chrono::seconds(10);
 
+balance::Outcome::Kind kind_of(uint16_t status) {
+  if (status >= 500) return balance::Outcome::Kind::failed;
+  return status == 429 ? balance::Outcome::Kind::busy : balance::Outcome::Kind::ok;
+}
+
 // Whether a 101, or a 2xx to CONNECT, has turned the exchange into a tunnel.
 bool becomes_tunnel(const http::Head& request, const http::Head& response) {
   if (response.status == 101) return true;
@@ -171,13 +176,14 @@ io::Task<Status> Exchange::pass_response(Try& attempt) {
         why.reason = whole ? Reason::request_timeout : Reason::backend_timeout;
         upstream.reset(Reason::cancelled);
       }
-      if (why.reason != Reason::cancelled) observe(attempt, true);
+      observe(attempt, why.reason == Reason::cancelled ? balance::Outcome::Kind::abandoned
+                                                       : balance::Outcome::Kind::failed);
       co_return std::unexpected(why);
     }
     http::Head* head = piece->head;
     if (head && !head->informational()) {
       if (wants_retry(*head, attempt)) {
-        observe(attempt, head->status >= 500);
+        observe(attempt, kind_of(head->status));
         wanted_status_ = head->status;
         retry_after_ = http::retry_after(head->headers);
         upstream.reset(Reason::cancelled);
@@ -204,14 +210,15 @@ io::Task<Status> Exchange::pass_response(Try& attempt) {
 // A final head has come: what it says about the endpoint, and what filters make of it.
 void Exchange::begin_response(Try& attempt, http::Head& head) {
   responded_ = true;
-  observe(attempt, head.status >= 500);
+  observe(attempt, kind_of(head.status));
   record_.first_byte(driver().now());
   record_.status = head.status;
-  for (const config::HeaderEdit& edit : plan_.response_edits) route::edit_headers(edit, head.headers);
+  for (const config::Filters& filters : plan_.response_filters) route::filter_response(filters, head);
   if (plan_.cors) route::filter_response({&*plan_.cors, plan_.cors_origin}, head);
   if (plan_.persistence) {
-    route::write_session(*plan_.persistence, plan_.persistence_match, plan_.session, attempt.hop.endpoint_id,
-                         http::unix_seconds(), false, head);
+    route::write_session(*plan_.persistence, plan_.session,
+                         {plan_.persistence_match, plan_.persistence_backend, attempt.hop.endpoint_id, false},
+                         http::unix_seconds(), head);
   }
 }
 

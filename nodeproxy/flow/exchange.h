@@ -76,7 +76,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   bool wants_retry(const http::Head& response, const Try& attempt) const;
   bool retry_method() const;
   // The balancer learns how the endpoint did.
-  void observe(Try& attempt, bool failed);
+  void observe(Try& attempt, balance::Outcome::Kind kind);
 
   void begin_record();
   void note_endpoint(const Hop& hop);

@@ -46,9 +46,9 @@ void Exchange::note_response(const http::Piece& piece) {
   if (const auto code = http::grpc_status(*fields)) record_.grpc_status = *code;
 }
 
-void Exchange::observe(Try& attempt, bool failed) {
+void Exchange::observe(Try& attempt, balance::Outcome::Kind kind) {
   const auto now = driver().now();
-  attempt.held.answered({.failed = failed, .latency = now - attempt.begun}, now);
+  attempt.held.answered({.kind = kind, .latency = now - attempt.begun}, now);
 }
 
 void Exchange::finish_record() {

@@ -60,11 +60,12 @@ io::Task<Result<upstream::HttpLease>> HttpClient::application() {
   socket->set_no_delay();
   // What takes no more ends by itself.
   for (auto at = applications_.begin(); at != applications_.end();) (at++)->get()->retire();
+  http::ClientConnectionEvents& events = *this;
   auto bytes = std::make_unique<upstream::SocketBytes>(std::move(*socket));
   if (h2) {
-    applications_.push_front(std::make_unique<http::H2Client>(context.driver, std::move(bytes), *this));
+    applications_.push_front(std::make_unique<http::H2Client>(context.driver, std::move(bytes), events));
   } else {
-    applications_.push_front(std::make_unique<http::H1Client>(context.driver, std::move(bytes), *this));
+    applications_.push_front(std::make_unique<http::H1Client>(context.driver, std::move(bytes), events));
   }
   http::ClientConnection& made = *applications_.front();
   made.start();

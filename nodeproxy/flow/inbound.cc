@@ -2,6 +2,7 @@
 #include "nodeproxy/flow/inbound.h"
 
 #include "nodeproxy/detect/detect.h"
+#include "nodeproxy/flow/http_corridor.h"
 #include "nodeproxy/flow/parties.h"
 #include "nodeproxy/flow/session.h"
 #include "nodeproxy/flow/verdicts.h"
@@ -10,6 +11,7 @@
 #include "nodeproxy/net/connect.h"
 #include "nodeproxy/relay/relay.h"
 #include "nodeproxy/relay/socket_end.h"
+#include "nodeproxy/upstream/byte_streams.h"
 
 namespace weir::flow {
 namespace {
@@ -64,16 +66,41 @@ void label(InboundFlow& flow, telemetry::Security security) {
   facts.labels.security = security;
 }
 
+// From outside the mesh: HTTP that is declared, or that a policy must look into, is walked request by request.
+io::Task<Status> pass_on_http(InboundFlow& flow, detect::Heard first, bool secured) {
+  flow.register_judged(flow.owner, {.identity = {},
+                                    .client = flow.client_address.ip,
+                                    .port = flow.local.port,
+                                    .secured = secured,
+                                    .parsed = true});
+  HttpCorridor http(flow, std::make_unique<upstream::SocketBytes>(std::move(flow.client)), true);
+  http.client.address = flow.client_address;
+  http.client.dialled = flow.local;
+  co_return co_await http.run(std::move(first));
+}
+
 // Plain bytes to the application, as the client's own address.
 io::Task<Status> pass_on(InboundFlow& flow, detect::Hello hello) {
   Context& context = flow.context;
   const config::Workload* workload = flow.owner.workload();
   if (!workload) co_return fail(Source::config, Reason::unknown_pod);
+  const bool requests_needed = policy::needs_request(*workload, flow.local.port);
+  if (!hello.bytes.empty() && hello.protocol == detect::Protocol::opaque) {
+    auto heard = co_await detect::continue_speech(context.driver, flow.client, std::move(hello.bytes), requests_needed);
+    if (!heard) co_return std::unexpected(heard.error());
+    if (heard->speech != detect::Speech::opaque) co_return co_await pass_on_http(flow, std::move(*heard), false);
+    hello.bytes = std::move(heard->bytes);
+    workload = flow.owner.workload();
+    if (!workload) co_return fail(Source::config, Reason::unknown_pod);
+  }
   const policy::Verdict verdict = policy::judge(*workload, flow.local.port, {{}, flow.client_address.ip});
   count_audits(context, verdict);
   name_rule(flow.record, verdict);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
-  flow.register_judged(flow.owner, {{}, flow.client_address.ip, flow.local.port, false});
+  flow.register_judged(flow.owner, {.identity = {},
+                                    .client = flow.client_address.ip,
+                                    .port = flow.local.port,
+                                    .requests_needed = requests_needed});
   auto server =
       co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
                                                                 flow.local, context.ports.application));

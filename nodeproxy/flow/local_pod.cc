@@ -3,7 +3,7 @@
 
 #include "nodeproxy/flow/inbound.h"
 #include "nodeproxy/flow/outbound.h"
-#include "nodeproxy/upstream/lane_pool.h"
+#include "nodeproxy/upstream/http_pool.h"
 
 namespace weir::flow {
 
@@ -32,6 +32,7 @@ void LocalPod::stop_accepting() {
 void LocalPod::remove(Reason reason) {
   leaving_ = true;
   stop_accepting();
+  context.http->drop_source(uid(), reason);
   context.lanes->drop_source(uid(), reason);
   for (FlowLink* link = flows; link;) {
     FlowLink* next = link->next;
@@ -85,6 +86,10 @@ void LocalPod::flow_ended() {
 // Releasing frees this object, which may be on the stack of an acceptor's or a flow's last call: so by the loop.
 void LocalPod::maybe_release() {
   if (!leaving_ || released_already_ || flows) return;
+  if (context.http->has_source(uid())) {
+    context.http->drop_source(uid(), Reason::pod_removed);
+    return;
+  }
   if (context.lanes->has_source(uid())) {
     context.lanes->drop_source(uid(), Reason::pod_removed);
     return;

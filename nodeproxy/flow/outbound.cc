@@ -13,6 +13,7 @@
 #include "nodeproxy/relay/relay.h"
 #include "nodeproxy/relay/session_end.h"
 #include "nodeproxy/relay/socket_end.h"
+#include "nodeproxy/upstream/byte_streams.h"
 #include "nodeproxy/upstream/lane_pool.h"
 
 namespace weir::flow {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "nodeproxy/base/reason.h"
 #include "nodeproxy/config/snapshot.h"
 #include "nodeproxy/http/message.h"
 #include "nodeproxy/route/persistence.h"
@@ -18,11 +19,12 @@ struct Plan {
   std::string rule;     // the route rule's name; empty: no route
   config::Timeouts timeouts;
   config::Retry retry;
-  std::vector<config::HeaderEdit> response_edits;  // in order; usually none
+  std::vector<config::Filters> response_filters;  // in order, only what they do to a response; usually none
   std::optional<config::Cors> cors;
   std::string cors_origin;  // granted; empty: not
   std::optional<config::SessionPersistence> persistence;
   config::RouteMatch persistence_match;    // its path, for the cookie's
+  config::Backend persistence_backend;     // without its filters
   std::optional<route::Session> session;   // what the client brought
   std::optional<uint64_t> prefer;          // the endpoint of that session
   std::vector<config::Mirror> mirrors;

@@ -1,6 +1,8 @@
 // The corridor of one session, top to bottom. See session.h.
 #include "nodeproxy/flow/session.h"
 
+#include "nodeproxy/detect/detect.h"
+#include "nodeproxy/flow/http_corridor.h"
 #include "nodeproxy/flow/parties.h"
 #include "nodeproxy/flow/verdicts.h"
 #include "nodeproxy/mesh/session_stream.h"
@@ -8,6 +10,7 @@
 #include "nodeproxy/relay/relay.h"
 #include "nodeproxy/relay/session_end.h"
 #include "nodeproxy/relay/socket_end.h"
+#include "nodeproxy/upstream/byte_streams.h"
 
 namespace weir::flow {
 namespace {
@@ -16,7 +19,8 @@ class SessionFlow final : public Flow {
  public:
   using Flow::Flow;
 
-  mesh::SessionStream session;
+  std::unique_ptr<upstream::SessionBytes> bytes = std::make_unique<upstream::SessionBytes>();
+  mesh::SessionStream& session = bytes->session;
   SocketAddress client_address, local;
   std::string client_identity;
 };
@@ -39,23 +43,69 @@ void label(SessionFlow& flow) {
   facts.labels.security = telemetry::Security::mtls;
 }
 
+// A policy looks into requests: HTTP is walked one by one; what is not HTTP stays opaque, and is judged as that.
+io::Task<Status> pass_on_http(SessionFlow& flow, detect::Heard first) {
+  flow.register_judged(flow.owner, {.identity = flow.client_identity,
+                                    .client = flow.client_address.ip,
+                                    .port = flow.local.port,
+                                    .secured = true,
+                                    .parsed = true});
+  HttpCorridor http(flow, std::move(flow.bytes), true);
+  http.client.address = flow.client_address;
+  http.client.dialled = flow.local;
+  http.client.identity = flow.client_identity;
+  co_return co_await http.run(std::move(first));
+}
+
+// What the session's client says first. OPENED is said before: it speaks only then if its protocol waits for that.
+io::Task<Result<detect::Heard>> first_words(SessionFlow& flow) {
+  detect::Heard heard;
+  flow.session.accept_open();
+  heard.speech = detect::Speech::need_more;
+  while (heard.speech == detect::Speech::need_more) {
+    auto more = co_await flow.session.read();
+    if (!more) co_return std::unexpected(more.error());
+    heard.fin = more->empty();
+    if (heard.fin) break;
+    heard.bytes = heard.bytes.empty() ? std::move(*more) : io::joined(heard.bytes.bytes(), more->bytes());
+    heard.speech = detect::speech_of(heard.bytes.bytes(), true);
+  }
+  if (heard.speech == detect::Speech::need_more) heard.speech = detect::Speech::opaque;
+  co_return heard;
+}
+
 io::Task<Status> corridor(SessionFlow& flow) {
   Context& context = flow.context;
   const config::Workload* workload = flow.owner.workload();
   if (!workload) co_return fail(Source::config, Reason::unknown_pod);
+  const bool requests_needed = policy::needs_request(*workload, flow.local.port);
+  detect::Heard heard;
+  if (requests_needed) {
+    auto first = co_await first_words(flow);
+    if (!first) co_return std::unexpected(first.error());
+    if (first->speech != detect::Speech::opaque) co_return co_await pass_on_http(flow, std::move(*first));
+    heard = std::move(*first);
+    workload = flow.owner.workload();
+    if (!workload) co_return fail(Source::config, Reason::unknown_pod);
+  }
   const policy::Verdict verdict =
       policy::judge(*workload, flow.local.port, {flow.client_identity, flow.client_address.ip});
   count_audits(context, verdict);
   name_rule(flow.record, verdict);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
-  flow.register_judged(flow.owner, {flow.client_identity, flow.client_address.ip, flow.local.port, true});
+  flow.register_judged(flow.owner, {.identity = flow.client_identity,
+                                    .client = flow.client_address.ip,
+                                    .port = flow.local.port,
+                                    .secured = true,
+                                    .requests_needed = requests_needed});
   auto server =
       co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
                                                                 flow.local, context.ports.application));
   if (!server) co_return std::unexpected(server.error());
   flow.record.opened(context.sink);
-  flow.session.accept_open();
+  if (!requests_needed) flow.session.accept_open();
   relay::SessionEnd client_end(flow.session);
+  if (!heard.bytes.empty()) client_end.put_back(std::move(heard.bytes));
   relay::SocketEnd server_end(*server);
   relay::Ends ends(flow.record.sent_bytes, flow.record.received_bytes);
   co_await relay::run(flow, client_end, server_end, ends);
@@ -70,7 +120,7 @@ io::Task<Status> corridor(SessionFlow& flow) {
 io::Task<void> run(SessionFlow& flow) {
   const Status status = co_await corridor(flow);
   if (!status && !flow.why) flow.why = status.error();
-  if (flow.why) flow.session.abandon(flow.why->reason);
+  if (flow.why && flow.bytes) flow.session.abandon(flow.why->reason);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ class ClientConnectionEvents {
 class ClientConnection : public io::Scope {
  public:
   ClientConnection(io::Driver& driver, std::unique_ptr<io::ByteStream> bytes, ClientConnectionEvents& events)
-      : io::Scope(driver), bytes_(std::move(bytes)), events_(events), begun_(driver.now()), idle_since_(driver.now()) {}
+      : io::Scope(driver), carrier_(std::move(bytes)), events_(events), begun_(driver.now()), idle_since_(driver.now()) {}
 
   virtual void start() = 0;
   // Whether begin() would give a stream: nothing has ended it, its peer takes one more, and it is not retired.
@@ -49,7 +49,6 @@ class ClientConnection : public io::Scope {
   io::TimePoint begun() const { return begun_; }
   io::TimePoint idle_since() const { return idle_since_; }
   bool retired() const { return retired_; }
-  io::ByteStream& bytes() { return *bytes_; }
 
  protected:
   void on_empty() override { events_.on_connection_ended(*this); }
@@ -84,7 +83,7 @@ class ClientConnection : public io::Scope {
     cancel();
   }
 
-  std::unique_ptr<io::ByteStream> bytes_;
+  std::unique_ptr<io::ByteStream> carrier_;
 
  private:
   ClientConnectionEvents& events_;

@@ -17,8 +17,8 @@ Error as_server(Error why) {
 
 H1Client::H1Client(io::Driver& driver, std::unique_ptr<io::ByteStream> bytes, ClientConnectionEvents& events)
     : ClientConnection(driver, std::move(bytes), events),
-      stream_(*bytes_, h1::Decoder::Role::responses),
-      writer_(*bytes_) {
+      stream_(*carrier_, h1::Decoder::Role::responses),
+      writer_(*carrier_) {
   // Between exchanges nobody reads: a FIN, an error or stray bytes then end the connection.
   stream_.ahead().on_end(
       [](void* self) {
@@ -48,9 +48,9 @@ void H1Client::give_back(MessageStream&) {
   const bool fit = clean();
   if (!fit && !ended()) {
     if (request_whole_ && response_whole_ && !reset_) {
-      bytes_->close();
+      carrier_->close();
     } else {
-      bytes_->abandon(reset_.value_or(Reason::cancelled));
+      carrier_->abandon(reset_.value_or(Reason::cancelled));
     }
     mark_ended();
   }
@@ -59,13 +59,13 @@ void H1Client::give_back(MessageStream&) {
 
 void H1Client::end(Reason why) {
   if (why != Reason::none) {
-    bytes_->abandon(why);
+    carrier_->abandon(why);
     ending();
     return;
   }
   if (ended()) return;
-  bytes_->close();
-  bytes_->finish();
+  carrier_->close();
+  carrier_->finish();
   // In order is both ways: the peer's FIN is waited for, so that it does not see a reset of an idle connection.
   if (stream_.ahead().ready()) {
     ending();
@@ -77,7 +77,7 @@ void H1Client::end(Reason why) {
 
 io::Task<void> H1Client::linger() {
   const auto last = co_await stream_.ahead().take(driver().now() + kLinger);
-  if (!last) bytes_->abandon(Reason::none);
+  if (!last) carrier_->abandon(Reason::none);
   cancel();
 }
 
@@ -99,7 +99,7 @@ io::Task<Status> H1Client::write(Piece piece, io::TimePoint deadline) {
     if (!written) co_return std::unexpected(as_server(written.error()));
   }
   if (end) request_whole_ = true;
-  if (end && stream_.tunnel()) bytes_->finish();
+  if (end && stream_.tunnel()) carrier_->finish();
   co_return Status();
 }
 
@@ -117,7 +117,7 @@ io::Task<Result<Piece>> H1Client::read(io::TimePoint deadline) {
 void H1Client::reset(Reason why) {
   if (reset_) return;
   reset_ = why;
-  bytes_->abandon(why);
+  carrier_->abandon(why);
   stream_.ahead().stop();  // whoever reads sees the reset
 }
 

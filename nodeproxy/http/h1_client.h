@@ -16,10 +16,10 @@ class H1Client final : public ClientConnection, public MessageStream {
   bool can_begin() const override;
   MessageStream& begin() override;
   void give_back(MessageStream& stream) override;
-  bool unprocessed(const MessageStream&) const override { return !answered_ && bytes_->unprocessed(); }
+  bool unprocessed(const MessageStream&) const override { return !answered_ && carrier_->unprocessed(); }
   void end(Reason why) override;
 
-  io::Task<Status> accepted(io::TimePoint deadline) override { return bytes_->accepted(deadline); }
+  io::Task<Status> accepted(io::TimePoint deadline) override { return carrier_->accepted(deadline); }
   io::Task<Result<Piece>> read(io::TimePoint deadline) override;
   io::Task<Status> write(Piece piece, io::TimePoint deadline) override;
   void reset(Reason why) override;

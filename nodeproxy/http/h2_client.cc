@@ -19,7 +19,7 @@ void H2Client::give_back(MessageStream& stream) {
 }
 
 bool H2Client::unprocessed(const MessageStream& stream) const {
-  return static_cast<const H2Message&>(stream).unprocessed() || bytes_->unprocessed();
+  return static_cast<const H2Message&>(stream).unprocessed() || carrier_->unprocessed();
 }
 
 // In order: GOAWAY, what is under way has ended already. Otherwise everything is reset.
@@ -30,7 +30,7 @@ void H2Client::end(Reason why) {
     connection().goaway();
     terminate(Reason::none);
   } else {
-    bytes_->abandon(why);
+    carrier_->abandon(why);
     if (!connection().ended()) connection().fail(Error{Source::local, why, 0, {}});
     ending();
   }
@@ -39,10 +39,10 @@ void H2Client::end(Reason why) {
 // The writer has said what there was to say.
 void H2Client::on_over() {
   if (connection().ended() && connection().ended()->reason == Reason::none) {
-    bytes_->close();
-    bytes_->finish();
+    carrier_->close();
+    carrier_->finish();
   } else {
-    bytes_->abandon(connection().ended() ? connection().ended()->reason : Reason::none);
+    carrier_->abandon(connection().ended() ? connection().ended()->reason : Reason::none);
   }
   mark_ended();
 }

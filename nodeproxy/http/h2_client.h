@@ -9,7 +9,7 @@ namespace weir::http {
 class H2Client final : public ClientConnection, private H2Wire {
  public:
   H2Client(io::Driver& driver, std::unique_ptr<io::ByteStream> bytes, ClientConnectionEvents& events)
-      : ClientConnection(driver, std::move(bytes), events), H2Wire(driver, *bytes_, h2::Role::client) {}
+      : ClientConnection(driver, std::move(bytes), events), H2Wire(driver, *carrier_, h2::Role::client) {}
 
   void start() override;
   bool can_begin() const override {

@@ -117,6 +117,7 @@ class Socket {
   Connect connect(const SocketAddress& to, TimePoint deadline) { return Connect(*this, to, deadline); }
 
   void shutdown_write() { driver_->shutdown_write(fd_); }
+  void set_no_delay() { driver_->set_no_delay(fd_); }
   bool broken() const { return driver_->broken(fd_); }  // see Driver::broken
   // What closing it does: true, RST (SO_LINGER {1, 0}); false, FIN after what is queued.
   void set_reset_on_close(bool on) { driver_->set_reset_on_close(fd_, on); }

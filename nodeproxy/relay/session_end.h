@@ -9,12 +9,33 @@ class SessionEnd {
  public:
   explicit SessionEnd(mesh::SessionStream& stream) : stream_(stream) {}
 
-  auto read() { return stream_.read(); }
+  // What was read before the relay began; handed out first.
+  void put_back(io::Buffer buffer) { put_back_ = std::move(buffer); }
+
+  class Read {
+   public:
+    explicit Read(SessionEnd& end) : end_(end), read_(end.stream_.read()) {}
+    bool await_ready() { return !end_.put_back_.empty() || read_.await_ready(); }
+    template <typename Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+      return read_.await_suspend(waiting);
+    }
+    Result<io::Buffer> await_resume() {
+      if (!end_.put_back_.empty()) return std::exchange(end_.put_back_, io::Buffer());
+      return read_.await_resume();
+    }
+
+   private:
+    SessionEnd& end_;
+    mesh::SessionStream::Read read_;
+  };
+  Read read() { return Read(*this); }
   auto write(io::Buffer buffer) { return stream_.write(std::move(buffer)); }
   void finish() { stream_.finish(); }
 
  private:
   mesh::SessionStream& stream_;
+  io::Buffer put_back_;
 };
 
 }  // namespace weir::relay

@@ -32,10 +32,11 @@ http::ClientConnection* HttpPool::find(const HttpKey& key, bool fresh) const {
 
 http::ClientConnection& HttpPool::add(Want& want, std::unique_ptr<io::ByteStream> bytes) {
   std::unique_ptr<http::ClientConnection> connection;
+  http::ClientConnectionEvents& events = *this;
   if (want.key.h2) {
-    connection = std::make_unique<http::H2Client>(driver_, std::move(bytes), *this);
+    connection = std::make_unique<http::H2Client>(driver_, std::move(bytes), events);
   } else {
-    connection = std::make_unique<http::H1Client>(driver_, std::move(bytes), *this);
+    connection = std::make_unique<http::H1Client>(driver_, std::move(bytes), events);
   }
   connections_.push_front(
       {want.key, std::move(want.service), want.settings, std::move(want.permit), std::move(connection)});
