@@ -77,7 +77,7 @@ void fill(const PathModifier& from, pb::PathModifier& to) {
   }
 }
 
-void fill(const Redirect& from, pb::Redirect& to) {
+void fill(const RouteRedirect& from, pb::Redirect& to) {
   to.set_scheme(from.scheme);
   to.set_hostname(from.hostname);
   if (from.path) fill(*from.path, *to.mutable_path());

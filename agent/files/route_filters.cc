@@ -70,9 +70,9 @@ PathModifier read_path_modifier(const Field& path) {
   return out;
 }
 
-Redirect read_redirect(const Field& field) {
+RouteRedirect read_redirect(const Field& field) {
   field.only({"scheme", "hostname", "path", "port", "statusCode"});
-  Redirect out;
+  RouteRedirect out;
   field["scheme"].word({"http", "https"}, 0);
   out.scheme = field["scheme"].text();
   if (field["hostname"].present()) out.hostname = read_hostname(field["hostname"]);

@@ -61,7 +61,7 @@ struct PathModifier {
   std::string value;    // of a prefix: "/", or without a trailing slash
 };
 
-struct Redirect {
+struct RouteRedirect {  // Redirect is the capture of redirect/
   std::string scheme, hostname;
   std::optional<PathModifier> path;
   uint16_t port = 0, status = 0;  // 0: not said
@@ -95,7 +95,7 @@ struct Cors {
 
 struct Filters {
   std::optional<HeaderEdit> request_headers, response_headers;
-  std::optional<Redirect> redirect;
+  std::optional<RouteRedirect> redirect;
   std::optional<Rewrite> rewrite;
   std::vector<Mirror> mirrors;
   std::optional<Cors> cors;

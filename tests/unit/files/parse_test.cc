@@ -1,4 +1,7 @@
 // What a YAML file becomes, and with which words and line it is refused.
+#include <fstream>
+#include <iterator>
+
 #include "tests/unit/files/yaml.h"
 
 using namespace weir::agent;
@@ -211,4 +214,20 @@ TEST_CASE(
   CHECK_THAT(parsed.refused_policies[0].invalid, Catch::Contains("says nothing"));
   CHECK(parsed.refused_policies[1].action == Action::deny);
   CHECK_FALSE(parsed.refused_policies[1].attachment.selector);
+}
+
+TEST_CASE("the manifests in the README are read") {
+  std::ifstream file("README.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  size_t blocks = 0;
+  const std::string fence = "```yaml\n";
+  for (size_t at = text.find(fence); at != std::string::npos; at = text.find(fence, at + 1)) {
+    const size_t begin = at + fence.size();
+    const Parsed parsed = parse_yaml("README.md", text.substr(begin, text.find("```", begin) - begin));
+    INFO((parsed.error ? parsed.error->text() : ""));
+    CHECK_FALSE(parsed.error);
+    CHECK(parsed.passed_over == 0);
+    ++blocks;
+  }
+  CHECK(blocks > 0);
 }

@@ -13,6 +13,20 @@ MethodMatch call(const std::string& body) {
   return *grpc("{rules: [{matches: [{method: {" + body + "}}]}]}").rules.at(0).matches.at(0).call;
 }
 
+std::string times(int n, const std::string& text) {
+  std::string out;
+  for (int i = 0; i < n; ++i) out += (i == 0 ? "" : ", ") + text;
+  return out;
+}
+std::string in_rule(const std::string& body) { return "{rules: [{" + body + "}]}"; }
+std::string in_match(const std::string& body) { return in_rule("matches: [{" + body + "}]"); }
+std::string in_path(const std::string& value) {
+  return in_match("path: {type: Exact, value: '" + value + "'}");
+}
+std::string in_call(const std::string& body) { return in_match("method: {" + body + "}"); }
+
+using Table = std::vector<std::pair<std::string, std::string>>;
+
 }  // namespace
 
 TEST_CASE("routes are read in every version that was ever served, others are refused") {
@@ -177,17 +191,7 @@ TEST_CASE("a grant says from which kinds and namespaces to what") {
 }
 
 TEST_CASE("a route is refused whole for what is unknown, malformed or beyond the limits of its schema") {
-  const auto times = [](int n, const std::string& text) {
-    std::string out;
-    for (int i = 0; i < n; ++i) out += (i == 0 ? "" : ", ") + text;
-    return out;
-  };
-  const auto in_rule = [](const std::string& body) { return "{rules: [{" + body + "}]}"; };
-  const auto in_match = [&](const std::string& body) { return in_rule("matches: [{" + body + "}]"); };
-  const auto path = [&](const std::string& value) {
-    return in_match("path: {type: Exact, value: '" + value + "'}");
-  };
-  for (const auto& [spec, says] : std::vector<std::pair<std::string, std::string>>{
+  for (const auto& [spec, says] : Table{
            {"{rule: []}", "a.yaml:4: spec.rule is not known; known are: parentRefs"},
            {"{rules: []}", "spec.rules is empty"},
            {"{rules: {}}", "spec.rules must be a list"},
@@ -206,18 +210,26 @@ TEST_CASE("a route is refused whole for what is unknown, malformed or beyond the
            {"{rules: [{name: a}, {name: a}]}", "spec.rules[1].name is there twice: a"},
            {in_rule("name: A"), "rules[0].name has a character"},
            {in_rule("to: []"), "rules[0].to is not known"},
+       }) {
+    CAPTURE(spec);
+    CHECK_THAT(refusal(http_route(spec)), Catch::Contains(says));
+  }
+}
+
+TEST_CASE("a match that is no match is refused") {
+  for (const auto& [spec, says] : Table{
            {in_match("verb: GET"), "matches[0].verb is not known"},
            {in_match("method: get"), "method is 'get', must be one of: GET, HEAD"},
-           {path("a"), "path.value must start with /"},
-           {path("/a//b"), "must not have //"},
-           {path("/a/./b"), "must not have /./"},
-           {path("/a/../b"), "must not have /../"},
-           {path("/a%2Fb"), "must not have %2F"},
-           {path("/a#b"), "must not have #"},
-           {path("/a/.."), "must not end with a dot segment"},
-           {path("/a b"), "has a character that no path has"},
-           {path("/a%4"), "has a character that no path has"},
-           {path("/" + std::string(1024, 'a')), "is longer than 1024 characters"},
+           {in_path("a"), "path.value must start with /"},
+           {in_path("/a//b"), "must not have //"},
+           {in_path("/a/./b"), "must not have /./"},
+           {in_path("/a/../b"), "must not have /../"},
+           {in_path("/a%2Fb"), "must not have %2F"},
+           {in_path("/a#b"), "must not have #"},
+           {in_path("/a/.."), "must not end with a dot segment"},
+           {in_path("/a b"), "has a character that no path has"},
+           {in_path("/a%4"), "has a character that no path has"},
+           {in_path("/" + std::string(1024, 'a')), "is longer than 1024 characters"},
            {in_match("path: {type: Prefix, value: /}"),
             "must be one of: PathPrefix, Exact, RegularExpression"},
            {in_match("path: {type: RegularExpression, value: '('}"),
@@ -235,6 +247,14 @@ TEST_CASE("a route is refused whole for what is unknown, malformed or beyond the
            {in_match("queryParams: [{name: a, value: ''}]"), "queryParams[0].value is missing"},
            {in_match("queryParams: [{name: a, value: " + std::string(1025, 'b') + "}]"),
             "is longer than 1024"},
+       }) {
+    CAPTURE(spec);
+    CHECK_THAT(refusal(http_route(spec)), Catch::Contains(says));
+  }
+}
+
+TEST_CASE("backends, time-outs, retries and sessions are refused where they are none") {
+  for (const auto& [spec, says] : Table{
            {in_rule("backendRefs: [{name: a}]"), "backendRefs[0].port is missing"},
            {in_rule("backendRefs: [{port: 80}]"), "backendRefs[0].name is missing"},
            {in_rule("backendRefs: [{name: a, port: 80, weight: 1000001}]"),
@@ -257,10 +277,10 @@ TEST_CASE("a route is refused whole for what is unknown, malformed or beyond the
     CAPTURE(spec);
     CHECK_THAT(refusal(http_route(spec)), Catch::Contains(says));
   }
-  const auto in_call = [](const std::string& body) {
-    return "{rules: [{matches: [{method: {" + body + "}}]}]}";
-  };
-  for (const auto& [spec, says] : std::vector<std::pair<std::string, std::string>>{
+}
+
+TEST_CASE("a GRPCRoute is refused for names that are none, and for what only an HTTPRoute has") {
+  for (const auto& [spec, says] : Table{
            {in_call(""), "method needs service or method"},
            {in_call("service: a/b"), "method.service is no name in protobuf's sense"},
            {in_call("service: 'a..b'"), "is no name"},
