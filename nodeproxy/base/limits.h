@@ -55,16 +55,16 @@ inline constexpr size_t config_message_max_bytes = 64 * 1024 * 1024;
 inline constexpr size_t http_head_max_bytes = 64 * 1024;  // decoded
 inline constexpr uint32_t http_fields_max = 100;
 inline constexpr size_t http_url_max_bytes = 8 * 1024;
-inline constexpr size_t http_method_max_bytes = 64;
 inline constexpr size_t http_chunk_extensions_max_bytes = 1024;  // of one chunk
-inline constexpr size_t http_chunk_overhead_max_bytes =
-    16 * 1024;  // size lines of a body beyond what its data excuses
-inline constexpr size_t http_buffered_max_bytes = 32 * 1024;    // per direction of an exchange
-inline constexpr size_t http_retry_body_max_bytes = 64 * 1024;  // kept for a retry
-inline constexpr size_t http_discard_max_bytes = 64 * 1024;     // of a body after a local answer
 inline constexpr size_t route_regex_max_bytes = 1024 * 1024;     // RE2's memory for one expression of a route
+inline constexpr size_t http_buffered_max_bytes = 32 * 1024;     // per direction of an exchange
+inline constexpr size_t http_retry_body_max_bytes = 64 * 1024;   // kept for a retry
+inline constexpr size_t http_discard_max_bytes = 64 * 1024;      // of a body after a local answer
 inline constexpr auto http_header_timeout = 10s;
 inline constexpr auto http_pool_idle = 5min;
+inline constexpr size_t http_method_max_bytes = 64;
+// Of the size lines of a chunked body, beyond what its data excuses.
+inline constexpr size_t http_chunk_overhead_max_bytes = 16 * 1024;
 inline constexpr uint32_t h2_streams_max = 100;  // per connection
 inline constexpr uint32_t h2_stream_window_initial_bytes = 64 * 1024 - 1;
 inline constexpr uint32_t h2_stream_window_max_bytes = 1024 * 1024;

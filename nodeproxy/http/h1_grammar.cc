@@ -70,8 +70,12 @@ size_t port_at(std::string_view authority) {
 
 }  // namespace
 
-bool is_token_char(char c) { return is(c, kToken); }
-bool is_token(std::string_view text) { return !text.empty() && all(text, kToken); }
+size_t token_end(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size() && is(text[at], kToken)) ++at;
+  return at;
+}
+bool is_token(std::string_view text) { return !text.empty() && token_end(text) == text.size(); }
 bool is_target(std::string_view text) { return all(text, kTarget); }
 
 size_t find_control(std::string_view text, size_t from) {
@@ -130,24 +134,26 @@ bool next_element(std::string_view& list, std::string_view& element) {
 }
 
 Special special(std::string_view name) {
-  const auto only = [name](std::string_view known, Special as) {
-    return equal_names(name, known) ? as : Special::none;
-  };
+  const auto is = [name](std::string_view known) { return equal_names(name, known); };
   switch (name.size()) {
-    case 2: return only("te", Special::te);
-    case 4: return only("host", Special::host);
-    case 6: return only("expect", Special::expect);
-    case 7: return only("upgrade", Special::upgrade);
-    case 10: {
-      if (equal_names(name, "connection")) return Special::connection;
-      return only("keep-alive", Special::keep_alive);
-    }
-    case 14: {
-      if (equal_names(name, "content-length")) return Special::content_length;
-      return only("http2-settings", Special::http2_settings);
-    }
-    case 16: return only("proxy-connection", Special::proxy_connection);
-    case 17: return only("transfer-encoding", Special::transfer_encoding);
+    case 2: return is("te") ? Special::te : Special::none;
+    case 4: return is("host") ? Special::host : Special::none;
+    case 6: return is("expect") ? Special::expect : Special::none;
+    case 7: return is("upgrade") ? Special::upgrade : Special::none;
+    case 10:
+      if (is("connection")) return Special::connection;
+      if (is("keep-alive")) return Special::keep_alive;
+      return is("keep_alive") ? Special::shadow : Special::none;
+    case 14:
+      if (is("content-length")) return Special::content_length;
+      if (is("http2-settings")) return Special::http2_settings;
+      return is("content_length") || is("http2_settings") ? Special::shadow : Special::none;
+    case 16:
+      if (is("proxy-connection")) return Special::proxy_connection;
+      return is("proxy_connection") ? Special::shadow : Special::none;
+    case 17:
+      if (is("transfer-encoding")) return Special::transfer_encoding;
+      return is("transfer_encoding") ? Special::shadow : Special::none;
     default: return Special::none;
   }
 }

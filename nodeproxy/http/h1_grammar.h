@@ -24,8 +24,8 @@ enum class Body : uint8_t {
   to_close,  // a response that ends with its connection
 };
 
-bool is_token_char(char c);
-bool is_token(std::string_view text);  // and not empty
+size_t token_end(std::string_view text);  // the first character that is none of a token's, or the size
+bool is_token(std::string_view text);     // and not empty
 // The first NUL, control other than HTAB, or DEL at or after `from`; npos without one.
 size_t find_control(std::string_view text, size_t from = 0);
 // uri-host [":" port], both of which may be empty. Percent-escapes are refused: they name one host in two ways.
@@ -53,6 +53,7 @@ enum class Special : uint8_t {
   te,
   transfer_encoding,
   upgrade,
+  shadow,  // one of these with _ for -, as CGI and its heirs would read it
 };
 Special special(std::string_view name);
 

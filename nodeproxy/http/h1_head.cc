@@ -71,7 +71,8 @@ void HeadBuilder::field(std::string_view name, std::string_view value) {
     case Special::upgrade: join(upgrade_, value); break;
     case Special::http2_settings:
     case Special::keep_alive:
-    case Special::proxy_connection: break;
+    case Special::proxy_connection:
+    case Special::shadow: break;
   }
 }
 

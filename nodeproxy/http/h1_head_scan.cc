@@ -152,15 +152,15 @@ void HeadScan::take_field(std::string_view line) {
     refuse("more fields than the limit", 431);
     return;
   }
-  const auto colon = std::find_if_not(line.begin(), line.end(), is_token_char);
-  if (colon != line.end() && *colon == ':' && colon != line.begin()) return;
+  const size_t colon = token_end(line);
+  if (colon < line.size() && line[colon] == ':' && colon > 0) return;
   if (line.front() == ' ' || line.front() == '\t')
     refuse("a folded line, or a space before the first field");
-  else if (colon == line.end())
+  else if (colon == line.size())
     refuse("a field line without a colon");
-  else if (*colon == ':')
+  else if (line[colon] == ':')
     refuse("a field without a name");
-  else if (*colon == ' ' || *colon == '\t')
+  else if (line[colon] == ' ' || line[colon] == '\t')
     refuse("a space before the colon");
   else
     refuse("a field name that is not a token");

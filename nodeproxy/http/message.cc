@@ -6,6 +6,8 @@
 namespace weir::http {
 namespace {
 
+constexpr size_t kKeptBytes = 8 * 1024;
+
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 std::string_view trim(std::string_view text) {
@@ -89,6 +91,7 @@ bool Headers::has_token(std::string_view name, std::string_view token) const {
 }
 
 void Headers::clear() {
+  if (text_.capacity() > kKeptBytes) text_ = {};  // one large head is no reason to hold its room for good
   text_.clear();
   slots_.clear();
   live_ = 0;

@@ -35,7 +35,7 @@ class Headers {
   bool has_token(std::string_view name, std::string_view token) const;
   size_t size() const { return live_; }
   bool empty() const { return live_ == 0; }
-  void clear();
+  void clear();  // keeps its memory, up to a size
 
   class Iterator {
    public:
@@ -88,8 +88,9 @@ struct Head {
   uint16_t status = 0;
 
   Version version = Version::http_1_1;
-  Headers headers;                         // without Host, Connection, framing and hop-by-hop fields
-  std::optional<uint64_t> content_length;  // of the body to come; none: not known
+  Headers headers;  // without Host, Connection, framing and hop-by-hop fields
+  // Of the body to come; none: not known. Of an answer to HEAD and of a 304: what a GET would have got, and no body comes.
+  std::optional<uint64_t> content_length;
   // The protocol that a 1.1 request asks to switch to, or that its 101 agrees on ("websocket"); h2 extended CONNECT's
   // :protocol. Empty: none.
   std::string upgrade;

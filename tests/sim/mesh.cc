@@ -30,8 +30,9 @@ uint64_t sum(const Node& node, uint64_t (*of)(const telemetry::Row&)) {
 }  // namespace
 
 Node::Node(io::SimDriver& driver, uint64_t seed)
-    : driver(driver), context(driver, nullptr, 0, 1, seed), lanes(driver, *this, context.ports) {
+    : driver(driver), context(driver, nullptr, 0, 1, seed), lanes(driver, *this, context.ports), http(driver, lanes, context.ports) {
   context.lanes = &lanes;
+  context.http = &http;
 }
 
 uint64_t Node::opened() const {

@@ -10,6 +10,7 @@
 #include "nodeproxy/config/mesh.pb.h"
 #include "nodeproxy/flow/local_pod.h"
 #include "nodeproxy/io/sim.h"
+#include "nodeproxy/upstream/http_pool.h"
 #include "nodeproxy/upstream/lane_pool.h"
 #include "tests/unit/tls/certificates.h"
 
@@ -28,6 +29,7 @@ class Node final : private upstream::LanePoolEvents {
   io::SimDriver& driver;
   flow::Context context;
   upstream::LanePool lanes;
+  upstream::HttpPool http;
   Status last_handshake;
 
   uint64_t opened() const;

@@ -194,7 +194,7 @@ TEST_CASE("names, paths, methods and authorities that read in two ways are refus
 
 TEST_CASE("framing and connection fields that a filter added are refused") {
   for (const char* name : {"Content-Length", "transfer-encoding", "Connection", "Host", "Keep-Alive",
-                           "Upgrade", "proxy-connection", "HTTP2-Settings"}) {
+                           "Upgrade", "proxy-connection", "HTTP2-Settings", "transfer_encoding"}) {
     Head head = get();
     head.headers.add(name, "1");
     CHECK(written(head) == "refused: a field of framing or of one connection among the headers");

@@ -112,6 +112,13 @@ TEST_CASE("hop-by-hop fields and what Connection names are taken out, framing ca
   CHECK(got.text() == "200\n  Y: 2\nend\nreusable\n");
 }
 
+TEST_CASE("names with an underscore pass unless they shadow framing") {
+  CHECK(describe(head_of(get("/",
+                             "Host: a\r\nX_Y: 1\r\nContent_Length: 5\r\nTransfer_encoding: chunked\r\n"
+                             "Keep_Alive: 1\r\nHTTP2_Settings: x\r\nPROXY_CONNECTION: close\r\n"))) ==
+        "GET a /\n  X_Y: 1\n");
+}
+
 TEST_CASE("TE goes but for trailers") {
   CHECK(describe(head_of(get("/", "Host: a\r\nTE: gzip;q=0.5 , Trailers\r\nConnection: TE\r\n"))) ==
         "GET a /\n  te: trailers\n");
@@ -140,6 +147,9 @@ TEST_CASE("the decoder stops behind a request that asks for another protocol") {
         "GET a / upgrade=websocket\nend\nleft: \x81\x05hello\nat switch\n");
   CHECK(requests(get("/", "Host: a\r\nUpgrade: x\r\nConnection: upgrade\r\nContent-Length: 2\r\n") + "hirest")
             .text() == "GET a / length=2 upgrade=x\n[hi]\nend\nleft: rest\nat switch\n");
+  CHECK(requests(get("/", "Host: a\r\nUpgrade: x\r\nConnection: upgrade\r\nTransfer-Encoding: chunked\r\n") +
+                 "2\r\nhi\r\n0\r\n\r\nrest")
+            .text() == "GET a / upgrade=x\n[hi]\nend\nleft: rest\nat switch\n");
   // Refused by the other side, HTTP goes on.
   CHECK(requests(ask + get("/next"), true).text() ==
         "GET a / upgrade=websocket\nend\nGET a /next\nend\nreusable\n");

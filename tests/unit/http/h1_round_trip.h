@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nodeproxy/base/limits.h"
 #include "nodeproxy/http/h1_encoder.h"
 #include "tests/unit/http/h1_transcript.h"
 
@@ -46,6 +47,8 @@ inline std::string essence(Message message) {
 }
 
 inline std::string again(const Message& first, Decoder::Role role, const Head& request) {
+  // The encoder adds a few fields of its own: at the limit they are one hop too many.
+  if (first.head.headers.size() + 5 > limits::http_fields_max) return {};
   const auto written = encode(first, request);
   if (!written) return "refused to write\n" + describe(first);
   Driver driver(role, {request});
