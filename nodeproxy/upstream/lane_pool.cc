@@ -39,12 +39,13 @@ size_t LanePool::Hash::operator()(const LaneKey& key) const {
 }
 
 LanePool::LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports)
-    : driver_(driver), events_(events), ports_(ports), sessions_per_lane_(limits::sessions_per_lane) {}
+    : driver_(driver), events_(events), ports_(ports) {}
 
 LanePool::~LanePool() = default;
 
-void LanePool::configure(uint32_t sessions_per_lane) {
+void LanePool::configure(uint32_t sessions_per_lane, uint32_t lanes_per_destination) {
   sessions_per_lane_ = sessions_per_lane == 0 ? limits::sessions_per_lane : sessions_per_lane;
+  lanes_per_destination_ = lanes_per_destination;
 }
 
 // The lane of the key with the fewest sessions that may take one more.
@@ -67,15 +68,14 @@ LanePool::Dialled* LanePool::with_room(const LaneKey& key, const tls::Context& c
     best_bulky = carrier.bulky();
   }
   // A lane that moves bulk gets no new sessions while another may be dialled.
-  const bool may_dial = sessions_per_lane_ == 1 || found->second.size() < limits::lanes_per_destination;
+  const bool may_dial = sessions_per_lane_ == 1 || found->second.size() < lanes_per_destination_;
   return best_bulky && may_dial ? nullptr : best;
 }
 
 Result<LanePool::Dialled*> LanePool::dial(const LaneKey& key, std::shared_ptr<const tls::Context> certificate,
                                           int netns_fd) {
   const auto found = by_key_.find(key);
-  if (sessions_per_lane_ > 1 && found != by_key_.end() &&
-      found->second.size() >= limits::lanes_per_destination) {
+  if (sessions_per_lane_ > 1 && found != by_key_.end() && found->second.size() >= lanes_per_destination_) {
     return fail(Source::upstream, Reason::overloaded);
   }
   const auto expected = tls::SpiffeId::parse(key.identity);

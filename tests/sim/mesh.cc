@@ -53,8 +53,8 @@ uint64_t Node::failed(Reason reason) const {
   return total;
 }
 
-Mesh::Mesh(uint64_t seed)
-    : world(seed), client(world.add_driver(0), seed), server(world.add_driver(1), seed + 1) {
+Mesh::Mesh(uint64_t seed, const io::SimNetwork::Options& network)
+    : world(seed, network), client(world.add_driver(0), seed), server(world.add_driver(1), seed + 1) {
   if (!google::protobuf::TextFormat::ParseFromString(kConfiguration, &update))
     throw std::logic_error("configuration");
   update.mutable_changed(1)->mutable_trust()->set_roots(0, authority.der());

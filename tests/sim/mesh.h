@@ -44,7 +44,7 @@ class Node final : private upstream::LanePoolEvents {
 
 class Mesh {
  public:
-  explicit Mesh(uint64_t seed);
+  explicit Mesh(uint64_t seed, const io::SimNetwork::Options& network = {});
   ~Mesh();
 
   // The configuration, changed by `edit` and given to both nodes; live flows are judged again.
