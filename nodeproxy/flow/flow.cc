@@ -45,6 +45,7 @@ void Flow::end(const Error& reason) {
 void Flow::register_judged(LocalPod& destination, Judgement facts) {
   judgement = std::move(facts);
   judged_.enter(destination.judged);
+  if (destination.removed()) end(Error{Source::agent, Reason::pod_removed, 0, {}});
 }
 
 void Flow::on_empty() {

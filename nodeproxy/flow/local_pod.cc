@@ -31,13 +31,12 @@ void LocalPod::stop_accepting() {
 }
 
 void LocalPod::remove(Reason reason) {
-  leaving_ = true;
+  leaving_ = removed_ = true;
   stop_accepting();
   context.lanes->drop_source(uid(), reason);
-  for (FlowLink* link = flows; link;) {
-    FlowLink* next = link->next;
-    link->flow->end(Error{Source::agent, reason, 0, {}});
-    link = next;
+  for (FlowLink* first : {flows, judged}) {
+    for (FlowLink* link = first; link; link = link->next)
+      link->flow->end(Error{Source::agent, reason, 0, {}});
   }
   maybe_release();
 }
@@ -92,7 +91,7 @@ void LocalPod::flow_ended() {
 
 // Releasing frees this object, which may be on the stack of an acceptor's or a flow's last call: so by the loop.
 void LocalPod::maybe_release() {
-  if (!leaving_ || released_already_ || flows) return;
+  if (!leaving_ || released_already_ || flows || judged) return;
   if (context.lanes->has_source(uid())) {
     context.lanes->drop_source(uid(), Reason::pod_removed);
     return;

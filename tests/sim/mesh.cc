@@ -103,9 +103,35 @@ flow::LocalPod* Mesh::add_pod(Node& node, const std::string& uid, const std::str
     }
     delete gone;
   });
-  auto pod = std::make_unique<flow::LocalPod>(node.context, shared, 0, 1, [](const std::string&) {});
+  auto pod = std::make_unique<flow::LocalPod>(node.context, shared, 0, 1,
+                                              [this](const std::string& gone) { released_.push_back(gone); });
   pod->start();
   return node.context.pods.emplace(uid, std::move(pod)).first->second.get();
+}
+
+flow::LocalPod* Mesh::add_neighbour() {
+  configure([](mesh::v1::Update& update) {
+    auto* workload = update.add_changed()->mutable_workload();
+    *workload = update.changed(3).workload();
+    workload->set_uid("neighbour");
+    workload->set_name("neighbour");
+    workload->set_node("a");
+    workload->set_addresses(0, "\x0a\x32\x01\x0b");
+  });
+  const int outbound = world.listen(client.driver, *SocketAddress::parse("127.0.0.5:15001"));
+  const int inbound = world.listen(client.driver, *SocketAddress::parse("127.0.0.6:15001"));
+  world.capture(kNeighbour.ip, client.driver, inbound);
+  return add_pod(client, "neighbour", kServerId, outbound, inbound);
+}
+
+void Mesh::sweep() {
+  for (const std::string& uid : std::exchange(released_, {})) {
+    client.context.pods.erase(uid);
+    server.context.pods.erase(uid);
+  }
+  for (Node* node : {&client, &server}) {
+    for (const auto& [uid, pod] : node->context.pods) pod->maybe_release();
+  }
 }
 
 void Mesh::give_certificate(Node& node, const std::string& identity) {
