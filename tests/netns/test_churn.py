@@ -15,7 +15,7 @@ import time
 
 import apps
 import network
-from world import NODES, SERVICE, Place, ending, eventually, read_exactly
+from world import NODES, SERVICE, Place, eventually, read_exactly
 
 MESH_OPTIONS = {"workers": 2}
 PODS, AT_ONCE = int(os.environ.get("WEIR_CHURN_PODS", "20")), 4
