@@ -26,6 +26,9 @@ class InboundFlow final : public Flow, private mesh::CarrierEvents {
   std::unique_ptr<mesh::Carrier> carrier;
 
   mesh::CarrierEvents& carrier_events() { return *this; }
+  const mesh::Carrier* carries() const override {
+    return carrier && carrier->established() ? carrier.get() : nullptr;
+  }
   void drain() override {
     if (carrier) carrier->drain();
   }

@@ -22,7 +22,8 @@ struct FlowView {
 struct WorkerReport {
   std::vector<Row> rows;
   WorkerCounters counters;
-  uint64_t live_flows = 0, lanes = 0, sessions = 0;
+  uint64_t live_flows = 0;  // connections and sessions; accepted lanes are none
+  uint64_t lanes_dialled = 0, lanes_accepted = 0, sessions_dialled = 0, sessions_accepted = 0;  // open now
   struct PodFlows {
     std::string uid;
     uint64_t flows = 0;

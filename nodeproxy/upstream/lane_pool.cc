@@ -25,6 +25,7 @@ class LanePool::Dialled final : public io::Scope {
   uint64_t generation, trust_version;
   std::list<std::unique_ptr<Dialled>>::iterator place;
 
+  bool open() const { return carrier->established() && !carrier->ended(); }
   void end(const Error& why) {
     carrier->close(why);
     cancel();
@@ -174,9 +175,11 @@ void LanePool::close_all(Reason reason) {
   }
 }
 
+size_t LanePool::lanes() const { return static_cast<size_t>(std::ranges::count_if(lanes_, &Dialled::open)); }
+
 size_t LanePool::sessions() const {
   size_t sessions = 0;
-  for (const auto& lane : lanes_) sessions += lane->carrier->lane().sessions();
+  for (const auto& lane : lanes_) sessions += lane->open() ? lane->carrier->lane().sessions() : 0;
   return sessions;
 }
 

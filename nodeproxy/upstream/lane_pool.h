@@ -56,7 +56,8 @@ class LanePool {
   void drain();
   void close_all(Reason reason);
   bool empty() const { return lanes_.empty(); }
-  size_t lanes() const { return lanes_.size(); }
+  // Those whose handshake is done, and their sessions.
+  size_t lanes() const;
   size_t sessions() const;
 
  private:

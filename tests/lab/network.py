@@ -69,7 +69,8 @@ def make_node(fabric, netns, port, addresses, pod_ranges):
     join_fabric(fabric, netns, port, addresses)
     # An address of its own: else a bridge takes the lowest of its ports', and changes it as pods come and go, while pods
     # go on sending to the old one.
-    ip(netns, f"link add cni0 address {hardware_address(bare(gateway(pod_ranges[0])))} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+    mac = hardware_address(bare(gateway(pod_ranges[0])))
+    ip(netns, f"link add cni0 address {mac} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
        *[f"addr add {gateway(r)} dev cni0" + (" nodad" if ":" in r else "") for r in pod_ranges], "link set cni0 up")
 
 

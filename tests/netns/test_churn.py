@@ -137,7 +137,8 @@ def what_there_is(mesh):
         links = json.loads(subprocess.run(["ip", "-n", netns, "-j", "link"], capture_output=True, text=True).stdout)
         found[f"{node}: links"] = sorted(link["ifname"] for link in links)
         for family in ("-4", "-6"):
-            found[f"{node}: rules {family}"] = subprocess.run(["ip", family, "-n", netns, "rule"], capture_output=True, text=True).stdout
+            rules = subprocess.run(["ip", family, "-n", netns, "rule"], capture_output=True, text=True)
+            found[f"{node}: rules {family}"] = rules.stdout
         for role in ("agent", "proxy"):
             found[f"{node}: namespaces of the {role}'s threads"] = namespaces_of(mesh, node, role)
             kinds = descriptors(mesh, node, role)
