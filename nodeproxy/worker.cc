@@ -155,16 +155,24 @@ bool Worker::finished() {
 telemetry::WorkerReport Worker::report() {
   telemetry::WorkerReport report;
   for (const auto& [uid, pod] : context_.pods) {
-    for (flow::FlowLink* link = pod->flows; link; link = link->next) link->flow->publish_bytes();
-    report.pods.push_back({uid, pod->flow_count});
+    uint64_t flows = 0;
+    for (flow::FlowLink* link = pod->flows; link; link = link->next) {
+      link->flow->publish_bytes();
+      const mesh::Carrier* carrier = link->flow->carries();
+      flows += carrier ? 0 : 1;
+      if (!carrier || carrier->ended()) continue;
+      ++report.lanes_accepted;
+      report.sessions_accepted += carrier->lane().sessions();
+    }
+    report.pods.push_back({uid, flows});
+    report.live_flows += flows;
   }
   report.rows = context_.series.copy();
   report.requests = context_.request_series.copy();
   report.counters = context_.counters;
-  report.live_flows = context_.live_flows;
-  report.lanes = lanes_.lanes();
-  report.sessions = lanes_.sessions();
-  report.upstream_connections[static_cast<size_t>(telemetry::UpstreamKind::lane)] = report.lanes;
+  report.lanes_dialled = lanes_.lanes();
+  report.sessions_dialled = lanes_.sessions();
+  report.upstream_connections[static_cast<size_t>(telemetry::UpstreamKind::lane)] = report.lanes_dialled;
   return report;
 }
 
@@ -180,7 +188,7 @@ std::vector<telemetry::FlowView> Worker::flows(size_t most) {
   for (const auto& [uid, pod] : context_.pods) {
     for (flow::FlowLink* link = pod->flows; link && views.size() < most; link = link->next) {
       const telemetry::Record& record = link->flow->record;
-      if (record.ended()) continue;  // a carrier: its sessions are flows of their own
+      if (link->flow->carries()) continue;
       views.push_back({uid, record.facts, record.is_open(), record.sent_bytes, record.received_bytes,
                        driver_->now() - record.begun()});
     }

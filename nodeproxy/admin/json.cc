@@ -92,15 +92,17 @@ std::string status_json(const ProcessView& view) {
                                    {"not_after", certificate.not_after_unix_seconds},
                                    {"error", certificate.error}});
   }
-  uint64_t flows = 0, lanes = 0, sessions = 0;
+  uint64_t flows = 0, lanes_dialled = 0, lanes_accepted = 0, sessions_dialled = 0, sessions_accepted = 0;
   for (const telemetry::WorkerReport& worker : view.workers) {
     flows += worker.live_flows;
-    lanes += worker.lanes;
-    sessions += worker.sessions;
+    lanes_dialled += worker.lanes_dialled;
+    lanes_accepted += worker.lanes_accepted;
+    sessions_dialled += worker.sessions_dialled;
+    sessions_accepted += worker.sessions_accepted;
   }
   out["flows"] = flows;
-  out["lanes"] = lanes;
-  out["sessions"] = sessions;
+  out["lanes"] = {{"dialled", lanes_dialled}, {"accepted", lanes_accepted}};
+  out["sessions"] = {{"dialled", sessions_dialled}, {"accepted", sessions_accepted}};
   return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 

@@ -54,7 +54,7 @@ void add_connections(Families& families, const std::vector<telemetry::WorkerRepo
 
 void add_handshakes(Families& families, const std::vector<telemetry::WorkerReport>& workers) {
   telemetry::WorkerCounters sum;
-  uint64_t flows = 0, lanes = 0, sessions = 0;
+  telemetry::WorkerReport now;
   for (const telemetry::WorkerReport& worker : workers) {
     const telemetry::WorkerCounters& one = worker.counters;
     sum.handshakes_full_client += one.handshakes_full_client;
@@ -68,9 +68,11 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
     sum.sessions_opened += one.sessions_opened;
     sum.audits += one.audits;
     sum.turns += one.turns;
-    flows += worker.live_flows;
-    lanes += worker.lanes;
-    sessions += worker.sessions;
+    now.live_flows += worker.live_flows;
+    now.lanes_dialled += worker.lanes_dialled;
+    now.lanes_accepted += worker.lanes_accepted;
+    now.sessions_dialled += worker.sessions_dialled;
+    now.sessions_accepted += worker.sessions_accepted;
   }
   const auto handshake = [&](const char* role, const char* kind, uint64_t count) {
     families.counter("weir_tls_handshakes_total", "mTLS handshakes completed.",
@@ -89,11 +91,18 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
   families.counter("weir_lanes_closed_total", "Lanes closed, both roles.", {}, sum.lanes_closed);
   families.counter("weir_sessions_opened_total", "Sessions opened on lanes, both roles.", {},
                    sum.sessions_opened);
-  families.counter("weir_policy_audits_total", "Audit policies that matched.", {}, sum.audits);
-  families.counter("weir_worker_turns_total", "Turns of the workers' loops: wake-ups.", {}, sum.turns);
-  families.gauge("weir_lanes", "Lanes dialled and open.", {}, static_cast<double>(lanes));
-  families.gauge("weir_sessions", "Sessions open on dialled lanes.", {}, static_cast<double>(sessions));
-  families.gauge("weir_flows", "Live flows.", {}, static_cast<double>(flows));
+  families.counter("weir_policy_audits_total", "Audit policies that matched.", {},
+                   sum.audits);
+  families.counter("weir_worker_turns_total", "Turns of the workers' loops: wake-ups.", {},
+                   sum.turns);
+  const auto by_role = [&](const char* name, const char* help, uint64_t dialled, uint64_t accepted) {
+    families.gauge(name, help, {{"role", "dialler"}}, static_cast<double>(dialled));
+    families.gauge(name, help, {{"role", "acceptor"}}, static_cast<double>(accepted));
+  };
+  by_role("weir_lanes", "Lanes open.", now.lanes_dialled, now.lanes_accepted);
+  by_role("weir_sessions", "Sessions open on lanes.", now.sessions_dialled, now.sessions_accepted);
+  families.gauge("weir_flows", "Live flows: connections, and sessions of accepted lanes.", {},
+                 static_cast<double>(now.live_flows));
 }
 
 }  // namespace

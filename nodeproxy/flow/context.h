@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "nodeproxy/balance/pick.h"
+#include "nodeproxy/base/limits.h"
 #include "nodeproxy/config/snapshot.h"
 #include "nodeproxy/io/driver.h"
 #include "nodeproxy/net/source_ports.h"
@@ -40,6 +41,7 @@ struct Context {
   std::unordered_map<std::string, std::unique_ptr<LocalPod>> pods;                    // by uid
   std::unordered_map<std::string, std::shared_ptr<const tls::Context>> certificates;  // by identity
   uint64_t live_flows = 0;
+  uint32_t connections_per_pod = limits::connections_per_pod;
   bool draining = false;
 
   Context(io::Driver& driver, telemetry::LogWriter* writer, uint32_t worker, uint32_t workers, uint64_t seed)

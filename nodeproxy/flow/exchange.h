@@ -68,6 +68,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   Status judge(const config::Workload& workload, uint16_t port);
   policy::Verdict verdict_of(const config::Workload& workload);
   void judge_again(const config::Workload& now) override;
+  void pod_gone(Reason reason) override { end(reason); }
 
   void begin_response(Try& attempt, http::Head& head);
   void limit_by_grpc_timeout();

@@ -51,6 +51,7 @@ void Flow::end(const Error& reason) {
 void Flow::register_judged(LocalPod& destination, Judgement facts) {
   judgement = std::move(facts);
   enter_judged(destination.judged);
+  if (destination.removed()) end(Error{Source::agent, Reason::pod_removed, 0, {}});
 }
 
 void Flow::judge_again(const config::Workload& now) {

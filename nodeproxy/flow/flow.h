@@ -11,6 +11,10 @@
 #include "nodeproxy/io/scope.h"
 #include "nodeproxy/telemetry/record.h"
 
+namespace weir::mesh {
+class Carrier;
+}
+
 namespace weir::flow {
 
 class LocalPod;
@@ -50,9 +54,12 @@ class Flow : public io::Scope, public Judged {
   virtual void drain();
   // Adds what has moved so far to the counters, so that long connections show before they end.
   virtual void publish_bytes() { record.publish_bytes(); }
+  // The lane that this connection has turned out to be, or null: then its sessions are the flows, and it is none.
+  virtual const mesh::Carrier* carries() const { return nullptr; }
   // `destination` judged this flow: judge it again with every change.
   void register_judged(LocalPod& destination, Judgement judgement);
   void judge_again(const config::Workload& now) override;
+  void pod_gone(Reason reason) override { end(Error{Source::agent, reason, 0, {}}); }
 
   Context& context;
   LocalPod& owner;

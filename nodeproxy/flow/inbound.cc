@@ -28,6 +28,9 @@ class InboundFlow final : public Flow, private mesh::CarrierEvents {
   std::unique_ptr<mesh::Carrier> carrier;
 
   mesh::CarrierEvents& carrier_events() { return *this; }
+  const mesh::Carrier* carries() const override {
+    return carrier && carrier->established() ? carrier.get() : nullptr;
+  }
   void drain() override {
     if (carrier) carrier->drain();
     Flow::drain();
@@ -199,7 +202,7 @@ void start_inbound(LocalPod& destination, int fd) {
     flow->why = Error{Source::downstream, Reason::client_reset, 0, {}};
   } else if (local->ip.is_loopback()) {
     flow->why = Error{Source::downstream, Reason::loop, 0, {}};
-  } else if (destination.flow_count > limits::connections_per_pod) {
+  } else if (destination.flow_count > destination.context.connections_per_pod) {
     flow->why = Error{Source::downstream, Reason::overloaded, 0, {}};
   }
   flow->spawn(run(*flow));

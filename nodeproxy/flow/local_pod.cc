@@ -30,15 +30,12 @@ void LocalPod::stop_accepting() {
 }
 
 void LocalPod::remove(Reason reason) {
-  leaving_ = true;
+  leaving_ = removed_ = true;
   stop_accepting();
   context.http->drop_source(uid(), reason);
   context.lanes->drop_source(uid(), reason);
-  for (FlowLink* link = flows; link;) {
-    FlowLink* next = link->next;
-    link->flow->end(Error{Source::agent, reason, 0, {}});
-    link = next;
-  }
+  for (FlowLink* link = flows; link; link = link->next) link->flow->end(Error{Source::agent, reason, 0, {}});
+  for (Judged* one = judged; one; one = one->next()) one->pod_gone(reason);
   maybe_release();
 }
 
@@ -85,7 +82,7 @@ void LocalPod::flow_ended() {
 
 // Releasing frees this object, which may be on the stack of an acceptor's or a flow's last call: so by the loop.
 void LocalPod::maybe_release() {
-  if (!leaving_ || released_already_ || flows) return;
+  if (!leaving_ || released_already_ || flows || judged) return;
   if (context.http->has_source(uid())) {
     context.http->drop_source(uid(), Reason::pod_removed);
     return;

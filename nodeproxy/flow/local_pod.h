@@ -35,8 +35,10 @@ class LocalPod {
   void start();
   // No new connections (drain, unenrolment); flows go on.
   void stop_accepting();
-  // The pod is gone: its flows end with a reset; released when they have.
+  // The pod is gone: its flows end with a reset, and so do those of other pods of this node that go to it in one pass
+  // (its policy has judged them); released when they have.
   void remove(Reason reason);
+  bool removed() const { return removed_; }
   // Unenrolled: no new connections, released when the last flow ends by itself.
   void retire();
 
@@ -75,7 +77,7 @@ class LocalPod {
   std::shared_ptr<const PodDescriptors> descriptors_;
   std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
   std::function<void(const std::string&)> released_;
-  bool leaving_ = false;
+  bool leaving_ = false, removed_ = false;
   bool released_already_ = false;
 };
 

@@ -264,7 +264,7 @@ void start_outbound(LocalPod& source, int fd) {
     flow->why = Error{Source::downstream, Reason::client_reset, 0, {}};
   } else if (dialled->ip.is_loopback()) {
     flow->why = Error{Source::downstream, Reason::loop, 0, {}};
-  } else if (source.flow_count > limits::connections_per_pod) {
+  } else if (source.flow_count > source.context.connections_per_pod) {
     flow->why = Error{Source::downstream, Reason::overloaded, 0, {}};
   }
   flow->spawn(run(*flow));

@@ -95,6 +95,7 @@ class Driver {
   virtual bool broken(int fd) = 0;
   virtual void set_reset_on_close(int fd, bool on) = 0;
   virtual void set_no_delay(int fd) = 0;
+  virtual void set_user_timeout(int fd, int user_timeout_ms) = 0;  // as SocketSpec's, of an accepted socket
   virtual void close(int fd) = 0;
 
   // One turn of the loop, waiting until `until` at most (or the next timer); not at all when coroutines were ready.

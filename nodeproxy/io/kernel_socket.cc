@@ -131,6 +131,10 @@ void KernelSockets::set_reset_on_close(int fd, bool on) {
 
 void KernelSockets::set_no_delay(int fd) { set(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
 
+void KernelSockets::set_user_timeout(int fd, int user_timeout_ms) {
+  set_dead_peer_detection(fd, user_timeout_ms);
+}
+
 void KernelSockets::set_blocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags >= 0 && (flags & O_NONBLOCK) != 0) ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);

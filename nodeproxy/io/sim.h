@@ -50,6 +50,7 @@ class SimDriver final : public Driver, private BufferPool {
   bool broken(int fd) override;
   void set_reset_on_close(int fd, bool on) override;
   void set_no_delay(int fd) override;
+  void set_user_timeout(int fd, int user_timeout_ms) override;
   void close(int fd) override;
 
   void turn(TimePoint until) override;

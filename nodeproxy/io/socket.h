@@ -121,6 +121,7 @@ class Socket {
   bool broken() const { return driver_->broken(fd_); }  // see Driver::broken
   // What closing it does: true, RST (SO_LINGER {1, 0}); false, FIN after what is queued.
   void set_reset_on_close(bool on) { driver_->set_reset_on_close(fd_, on); }
+  void set_user_timeout(int user_timeout_ms) { driver_->set_user_timeout(fd_, user_timeout_ms); }
   void close() {
     if (fd_ >= 0) driver_->close(std::exchange(fd_, -1));
   }

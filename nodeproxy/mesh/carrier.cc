@@ -16,6 +16,12 @@ constexpr size_t kTailBytes = 1024;
 // Above this in a tick a lane is bulk: whoever is small should not queue behind it.
 constexpr uint64_t kBulkBytesPerTick = 64ULL << 20;
 
+// Ended from inside, and at once. A pod that is gone has no link any more: a FIN that nobody acknowledges would keep its
+// network namespace alive in an orphaned socket until the kernel is tired of repeating it, most of a minute.
+bool forced(Reason reason) {
+  return reason == Reason::cancelled || reason == Reason::pod_removed || reason == Reason::drain_limit;
+}
+
 // Plaintext of one flush, before it is encrypted into the send queue: one per worker, no memory per lane.
 std::span<std::byte> scratch() {
   thread_local std::array<std::byte, limits::lane_output_bytes> bytes;
@@ -55,6 +61,8 @@ Result<std::unique_ptr<Carrier>> Carrier::acceptor(io::Driver& driver, io::Socke
   auto carrier =
       std::unique_ptr<Carrier>(new Carrier(driver, Role::acceptor, std::move(*session), &events, options));
   carrier->socket_ = std::move(socket);
+  // A dialler that vanished (its pod's link is gone, its node) says nothing more, and without sessions nobody asks it.
+  carrier->socket_.set_user_timeout(limits::tcp_user_timeout_ms);
   return carrier;
 }
 
@@ -153,6 +161,7 @@ io::Task<void> Carrier::give_up(Error why) {
   end(std::move(why));
   co_await finish();
   co_await Settled{*this};
+  if (forced(ended_->reason)) socket_.set_reset_on_close(true);
   socket_.close();
 }
 

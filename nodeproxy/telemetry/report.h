@@ -53,7 +53,8 @@ struct WorkerReport {
   std::vector<Row> rows;
   std::vector<RequestCounts> requests;
   WorkerCounters counters;
-  uint64_t live_flows = 0, lanes = 0, sessions = 0;
+  uint64_t live_flows = 0;  // connections and sessions; accepted lanes are none
+  uint64_t lanes_dialled = 0, lanes_accepted = 0, sessions_dialled = 0, sessions_accepted = 0;  // open now
   std::vector<ServiceEjections> ejections;
   std::vector<ServiceBreakers> breakers;
   std::array<uint64_t, kUpstreamKinds.size()> upstream_connections{};  // by UpstreamKind

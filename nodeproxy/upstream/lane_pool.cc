@@ -25,6 +25,7 @@ class LanePool::Dialled final : public io::Scope {
   uint64_t generation, trust_version;
   std::list<std::unique_ptr<Dialled>>::iterator place;
 
+  bool open() const { return carrier->established() && !carrier->ended(); }
   void end(const Error& why) {
     carrier->close(why);
     cancel();
@@ -39,12 +40,13 @@ size_t LanePool::Hash::operator()(const LaneKey& key) const {
 }
 
 LanePool::LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports)
-    : driver_(driver), events_(events), ports_(ports), sessions_per_lane_(limits::sessions_per_lane) {}
+    : driver_(driver), events_(events), ports_(ports) {}
 
 LanePool::~LanePool() = default;
 
-void LanePool::configure(uint32_t sessions_per_lane) {
+void LanePool::configure(uint32_t sessions_per_lane, uint32_t lanes_per_destination) {
   sessions_per_lane_ = sessions_per_lane == 0 ? limits::sessions_per_lane : sessions_per_lane;
+  lanes_per_destination_ = lanes_per_destination;
 }
 
 // The lane of the key with the fewest sessions that may take one more.
@@ -67,15 +69,14 @@ LanePool::Dialled* LanePool::with_room(const LaneKey& key, const tls::Context& c
     best_bulky = carrier.bulky();
   }
   // A lane that moves bulk gets no new sessions while another may be dialled.
-  const bool may_dial = sessions_per_lane_ == 1 || found->second.size() < limits::lanes_per_destination;
+  const bool may_dial = sessions_per_lane_ == 1 || found->second.size() < lanes_per_destination_;
   return best_bulky && may_dial ? nullptr : best;
 }
 
 Result<LanePool::Dialled*> LanePool::dial(const LaneKey& key, std::shared_ptr<const tls::Context> certificate,
                                           int netns_fd) {
   const auto found = by_key_.find(key);
-  if (sessions_per_lane_ > 1 && found != by_key_.end() &&
-      found->second.size() >= limits::lanes_per_destination) {
+  if (sessions_per_lane_ > 1 && found != by_key_.end() && found->second.size() >= lanes_per_destination_) {
     return fail(Source::upstream, Reason::overloaded);
   }
   const auto expected = tls::SpiffeId::parse(key.identity);
@@ -174,9 +175,11 @@ void LanePool::close_all(Reason reason) {
   }
 }
 
+size_t LanePool::lanes() const { return static_cast<size_t>(std::ranges::count_if(lanes_, &Dialled::open)); }
+
 size_t LanePool::sessions() const {
   size_t sessions = 0;
-  for (const auto& lane : lanes_) sessions += lane->carrier->lane().sessions();
+  for (const auto& lane : lanes_) sessions += lane->open() ? lane->carrier->lane().sessions() : 0;
   return sessions;
 }
 

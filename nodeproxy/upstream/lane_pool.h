@@ -42,8 +42,9 @@ class LanePool {
   LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports);
   ~LanePool();
 
-  // Sessions on one lane; 0: limits::sessions_per_lane; 1: a lane for each session (to compare, to isolate).
-  void configure(uint32_t sessions_per_lane);
+  // Sessions on one lane; 0: limits::sessions_per_lane; 1: a lane for each session (to compare, to isolate), of which
+  // there may be any number. Else so many lanes of one key at the most; above it sessions fail, reason `overloaded`.
+  void configure(uint32_t sessions_per_lane, uint32_t lanes_per_destination = limits::lanes_per_destination);
   // A session from `client` over a lane of this key, dialled if there is none. `session` gets opened() or failed()
   // with the reason: the dial's, the handshake's, the peer's.
   Status open(const LaneKey& key, std::shared_ptr<const tls::Context> certificate, int netns_fd,
@@ -55,7 +56,8 @@ class LanePool {
   void drain();
   void close_all(Reason reason);
   bool empty() const { return lanes_.empty(); }
-  size_t lanes() const { return lanes_.size(); }
+  // Those whose handshake is done, and their sessions.
+  size_t lanes() const;
   size_t sessions() const;
 
  private:
@@ -71,7 +73,8 @@ class LanePool {
   io::Driver& driver_;
   LanePoolEvents& events_;
   net::PortRanges& ports_;
-  uint32_t sessions_per_lane_;
+  uint32_t sessions_per_lane_ = limits::sessions_per_lane;
+  uint32_t lanes_per_destination_ = limits::lanes_per_destination;
   std::unordered_map<LaneKey, std::vector<Dialled*>, Hash> by_key_;
   std::list<std::unique_ptr<Dialled>> lanes_;
   bool draining_ = false;

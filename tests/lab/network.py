@@ -67,7 +67,10 @@ def join_fabric(fabric, netns, port, addresses):
 def make_node(fabric, netns, port, addresses, pod_ranges):
     make_namespace(netns, ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
     join_fabric(fabric, netns, port, addresses)
-    ip(netns, "link add cni0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+    # An address of its own: else a bridge takes the lowest of its ports', and changes it as pods come and go, while pods
+    # go on sending to the old one.
+    mac = hardware_address(bare(gateway(pod_ranges[0])))
+    ip(netns, f"link add cni0 address {mac} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
        *[f"addr add {gateway(r)} dev cni0" + (" nodad" if ":" in r else "") for r in pod_ranges], "link set cni0 up")
 
 
@@ -83,6 +86,12 @@ def gateway(pod_range):
     return f"{net.network_address + 1}/{net.prefixlen}"
 
 
+def hardware_address(address):
+    """Made of the IP, as CNI plugins do: who gets a reused IP is reached at once, and not when its neighbours' ARP
+    entries have expired."""
+    return "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.ip_address(address).packed[-4:])
+
+
 def pod_port(netns):
     """The name of a pod's veth on the node's side: unique by the pod's namespace, within IFNAMSIZ."""
     return f"veth{zlib.crc32(netns.encode()):08x}"
@@ -91,10 +100,7 @@ def pod_port(netns):
 def make_pod(node_netns, netns, addresses, pod_ranges):
     make_namespace(netns)
     port = pod_port(netns)
-    # The hardware address is made of the IP, as CNI plugins do: who gets a reused IP is reached at once, and not when
-    # its neighbours' ARP entries have expired.
-    mac = "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.ip_address(addresses[0]).packed[-4:])
-    ip(node_netns, f"link add {port} type veth peer name eth0 address {mac} netns {netns}",
+    ip(node_netns, f"link add {port} type veth peer name eth0 address {hardware_address(addresses[0])} netns {netns}",
        f"link set {port} master cni0 up")
     lines = []
     for address in addresses:

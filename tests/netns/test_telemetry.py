@@ -62,6 +62,37 @@ def test_metrics_tell_of_the_proxy_itself(mesh):
     assert scrape(mesh, "node-1", 15021).find("weir_build_info")
 
 
+def test_gauges_tell_live_flows_from_the_lanes_that_carry_them_at_each_end(mesh):
+    def now():
+        return {node: {"flows": scrape(mesh, node, 15020).total("weir_flows")} | {
+            (name, role): scrape(mesh, node, 15020).total(f"weir_{name}", role=role)
+            for name in ("lanes", "sessions") for role in ("dialler", "acceptor")} for node in NODES}
+
+    mesh.alice.echo(mesh.echo_2.v4)  # The lane is there from now on, and without sessions.
+
+    def idle():
+        gauges = now()
+        assert [gauges[n]["flows"] for n in NODES] == [0, 0], gauges
+        assert gauges["node-1"]["sessions", "dialler"] == gauges["node-2"]["sessions", "acceptor"] == 0, gauges
+        assert gauges["node-1"]["lanes", "dialler"] == gauges["node-2"]["lanes", "acceptor"] > 0, gauges
+        return gauges
+
+    before = eventually(idle)
+    held = [mesh.alice.connect(mesh.echo_2.v4, apps.ECHO) for _ in range(3)]
+    for connection in held:
+        connection.sendall(b"x")
+        read_exactly(connection, 1)
+    live = now()
+    assert [live[n]["flows"] for n in NODES] == [3, 3], live
+    assert live["node-1"]["sessions", "dialler"] == live["node-2"]["sessions", "acceptor"] == 3, live
+    assert live["node-1"]["sessions", "acceptor"] == live["node-2"]["sessions", "dialler"] == 0, live
+    for role, node in (("dialler", "node-1"), ("acceptor", "node-2")):
+        assert live[node]["lanes", role] == before[node]["lanes", role], live
+    for connection in held:
+        connection.close()
+    eventually(idle)
+
+
 def test_the_access_log_has_one_entry_per_reporter_with_who_what_and_how(mesh):
     with mesh.alice.connect(SERVICE["v4"], apps.ECHO) as connection:
         port = connection.getsockname()[1]

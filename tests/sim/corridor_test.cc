@@ -226,6 +226,28 @@ TEST_CASE("an address inside the mesh's ranges that nobody knows is held for new
   check_nothing_left(mesh);
 }
 
+TEST_CASE("a flow in one pass ends with its destination, which is kept until it has") {
+  Mesh mesh(14);
+  flow::LocalPod* neighbour = mesh.add_neighbour();
+  io::SimApp* server = nullptr;
+  mesh.world.listen_app(kNeighbour, 0).on_accept = [&](io::SimApp& app) { server = &app; };
+  auto& client = mesh.dial(kNeighbour, 40'012);
+  client.send("x");
+  REQUIRE(mesh.world.run_until([&] { return server && server->received() == "x"; }));
+  REQUIRE(mesh.client.context.live_flows == 1);  // one pass: no second proxy, no lane
+  CHECK(mesh.client.lanes.lanes() == 0);
+  neighbour->remove(Reason::pod_removed);
+  mesh.sweep();
+  CHECK(mesh.client.context.pods.contains("neighbour"));
+  REQUIRE(mesh.world.run_until([&] { return client.saw_reset() && server->saw_reset(); }));
+  mesh.world.run_until_idle();
+  mesh.sweep();
+  mesh.sweep();
+  CHECK_FALSE(mesh.client.context.pods.contains("neighbour"));
+  CHECK(mesh.client.context.live_flows == 0);
+  check_nothing_left(mesh);
+}
+
 // One random connection: what it says, in which order it ends, and what must then be true of it.
 struct Story {
   io::SimApp* client = nullptr;

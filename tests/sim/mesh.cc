@@ -54,8 +54,8 @@ uint64_t Node::failed(Reason reason) const {
   return total;
 }
 
-Mesh::Mesh(uint64_t seed)
-    : world(seed), client(world.add_driver(0), seed), server(world.add_driver(1), seed + 1) {
+Mesh::Mesh(uint64_t seed, const io::SimNetwork::Options& network)
+    : world(seed, network), client(world.add_driver(0), seed), server(world.add_driver(1), seed + 1) {
   if (!google::protobuf::TextFormat::ParseFromString(kConfiguration, &update))
     throw std::logic_error("configuration");
   update.mutable_changed(1)->mutable_trust()->set_roots(0, authority.der());
@@ -104,9 +104,35 @@ flow::LocalPod* Mesh::add_pod(Node& node, const std::string& uid, const std::str
     }
     delete gone;
   });
-  auto pod = std::make_unique<flow::LocalPod>(node.context, shared, 0, 1, [](const std::string&) {});
+  auto pod = std::make_unique<flow::LocalPod>(node.context, shared, 0, 1,
+                                              [this](const std::string& gone) { released_.push_back(gone); });
   pod->start();
   return node.context.pods.emplace(uid, std::move(pod)).first->second.get();
+}
+
+flow::LocalPod* Mesh::add_neighbour() {
+  configure([](mesh::v1::Update& update) {
+    auto* workload = update.add_changed()->mutable_workload();
+    *workload = update.changed(3).workload();
+    workload->set_uid("neighbour");
+    workload->set_name("neighbour");
+    workload->set_node("a");
+    workload->set_addresses(0, "\x0a\x32\x01\x0b");
+  });
+  const int outbound = world.listen(client.driver, *SocketAddress::parse("127.0.0.5:15001"));
+  const int inbound = world.listen(client.driver, *SocketAddress::parse("127.0.0.6:15001"));
+  world.capture(kNeighbour.ip, client.driver, inbound);
+  return add_pod(client, "neighbour", kServerId, outbound, inbound);
+}
+
+void Mesh::sweep() {
+  for (const std::string& uid : std::exchange(released_, {})) {
+    client.context.pods.erase(uid);
+    server.context.pods.erase(uid);
+  }
+  for (Node* node : {&client, &server}) {
+    for (const auto& [uid, pod] : node->context.pods) pod->maybe_release();
+  }
 }
 
 void Mesh::give_certificate(Node& node, const std::string& identity) {

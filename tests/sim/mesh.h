@@ -1,6 +1,6 @@
 #pragma once
 // Two nodes of a mesh on the simulator: a worker's context each, one enrolled pod each (client on node 0, server on
-// node 1), real TLS with certificates made here, real snapshots from a real builder. Everything of the corridor runs;
+// node 1; a test may add a neighbour to the client), real TLS with certificates made here, real snapshots from a real builder. Everything of the corridor runs;
 // only the kernel is simulated.
 // Thread: the test's. Lifetime: a test case.
 #include <memory>
@@ -21,6 +21,7 @@ inline constexpr const char* kServerId = "spiffe://cluster.local/ns/shop/sa/serv
 inline const SocketAddress kService = *SocketAddress::parse("10.60.0.1:80");
 inline const SocketAddress kServer = *SocketAddress::parse("10.50.2.10:8080");
 inline const Ip kClient = *Ip::parse("10.50.1.10");
+inline const SocketAddress kNeighbour = *SocketAddress::parse("10.50.1.11:8080");
 
 class Node final : private upstream::LanePoolEvents {
  public:
@@ -46,13 +47,17 @@ class Node final : private upstream::LanePoolEvents {
 
 class Mesh {
  public:
-  explicit Mesh(uint64_t seed);
+  explicit Mesh(uint64_t seed, const io::SimNetwork::Options& network = {});
   ~Mesh();
 
   // The configuration, changed by `edit` and given to both nodes; live flows are judged again.
   void configure(const std::function<void(mesh::v1::Update&)>& edit);
   mesh::v1::Update update;
 
+  // A second pod on the client's node: what the client dials there goes in one pass.
+  flow::LocalPod* add_neighbour();
+  // As a worker does between its turns: pods that have said that nothing of them is left go.
+  void sweep();
   // An application on the client pod dials `to`, captured.
   io::SimApp& dial(const SocketAddress& to, uint16_t port);
   // One outside the mesh dials the server pod.
@@ -76,6 +81,7 @@ class Mesh {
 
   config::Builder builder_;
   std::shared_ptr<const config::Snapshot> snapshot_;
+  std::vector<std::string> released_;
   int outbound_fd_ = -1;
 };
 

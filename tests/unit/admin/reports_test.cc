@@ -29,6 +29,28 @@ TEST_CASE("a scrape sums the workers, row by row") {
   CHECK(text.find("# TYPE weir_tcp_connections_opened_total counter") != std::string::npos);
 }
 
+TEST_CASE("lanes and sessions are told apart by who dialled them, and flows are neither") {
+  ProcessView view;
+  view.workers = {report_with(1), report_with(1)};
+  for (telemetry::WorkerReport& worker : view.workers) {
+    worker.live_flows = 5;
+    worker.lanes_dialled = 1;
+    worker.lanes_accepted = 2;
+    worker.sessions_dialled = 30;
+    worker.sessions_accepted = 40;
+  }
+  const std::string text = metrics_text(view);
+  CHECK(text.find("weir_lanes{role=\"dialler\"} 2\n") != std::string::npos);
+  CHECK(text.find("weir_lanes{role=\"acceptor\"} 4\n") != std::string::npos);
+  CHECK(text.find("weir_sessions{role=\"dialler\"} 60\n") != std::string::npos);
+  CHECK(text.find("weir_sessions{role=\"acceptor\"} 80\n") != std::string::npos);
+  CHECK(text.find("weir_flows 10\n") != std::string::npos);
+  const auto status = nlohmann::json::parse(status_json(view));
+  CHECK(status["lanes"] == nlohmann::json{{"dialled", 2}, {"accepted", 4}});
+  CHECK(status["sessions"] == nlohmann::json{{"dialled", 60}, {"accepted", 80}});
+  CHECK(status["flows"] == 10);
+}
+
 TEST_CASE("the status names what keeps the proxy from being ready") {
   ProcessView view;
   view.not_ready_because = "no configuration yet";

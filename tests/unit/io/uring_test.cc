@@ -221,6 +221,19 @@ TEST_CASE("a socket carries every option it was asked for, and always TCP_NODELA
   CHECK(value.l_linger == 0);
 }
 
+TEST_CASE("an accepted socket can be told to give up on a dead peer") {
+  UringWorld world;
+  Acceptor acceptor(world.driver(), world.listen());
+  Connections connections(acceptor, 1);
+  Socket& accepted = connections.servers[0];
+  CHECK(option(accepted.fd(), SOL_SOCKET, SO_KEEPALIVE) == 0);
+  accepted.set_user_timeout(20'000);
+  CHECK(option(accepted.fd(), SOL_SOCKET, SO_KEEPALIVE) == 1);
+  CHECK(option(accepted.fd(), IPPROTO_TCP, TCP_KEEPIDLE) == 5);
+  CHECK(option(accepted.fd(), IPPROTO_TCP, TCP_KEEPINTVL) == 5);
+  CHECK(option(accepted.fd(), IPPROTO_TCP, TCP_USER_TIMEOUT) == 20'000);
+}
+
 TEST_CASE("a socket is made in the namespace it was asked for, and the worker comes back to its own") {
   if (::geteuid() != 0) {
     WARN("needs root for setns");
