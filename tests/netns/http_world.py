@@ -19,8 +19,8 @@ from world import LENT, Mesh, eventually
 
 WORLD = pathlib.Path(__file__).with_name("http_world")
 BETWEEN = {"1": "weir", "": "direct"}.get(os.environ.get("WEIR_HTTP", ""), os.environ.get("WEIR_HTTP", ""))
-# What conftest.py leaves out where it cannot hold: without Weir, and with nobody between at all.
-weir_only, proxied = pytest.mark.weir_only, pytest.mark.proxied
+# What conftest.py leaves out where it cannot hold: without Weir, with nobody between at all, with what HAProxy gets wrong.
+weir_only, proxied, beyond_haproxy = pytest.mark.weir_only, pytest.mark.proxied, pytest.mark.beyond_haproxy
 
 WEB, WEB_V1, WEB_V2, SHADOW, EMPTY, SHOP, REMOTE = (f"10.96.0.{n}" for n in range(1, 8))
 HTTP, H2, GRPC, UNSAID, UNSAID_H2, OPAQUE = 80, 81, 82, 83, 84, 85
@@ -155,5 +155,5 @@ def do(who="*", **order):
 
 
 __all__ = ["BETWEEN", "EMPTY", "GRPC", "H2", "HTTP", "LENT", "LENT_H2", "LENT_UNSAID", "OPAQUE", "REMOTE", "SHADOW", "SHOP",
-           "UNSAID", "UNSAID_H2", "WEB", "WEB_PODS", "WEB_V1", "WEB_V2", "HttpMesh", "backends", "do", "eventually",
-           "http_apps", "prefix", "proxied", "weir_only"]
+           "UNSAID", "UNSAID_H2", "WEB", "WEB_PODS", "WEB_V1", "WEB_V2", "HttpMesh", "backends", "beyond_haproxy", "do",
+           "eventually", "http_apps", "prefix", "proxied", "weir_only"]

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from http_ends import Ended, chunk, head
-from http_world import LENT_UNSAID, OPAQUE, UNSAID, WEB_V2, HttpMesh, do, eventually, proxied, weir_only
+from http_world import OPAQUE, UNSAID, WEB_V2, HttpMesh, do, eventually, proxied, weir_only
 from world import read_all
 
 MESH = HttpMesh
