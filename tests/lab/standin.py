@@ -4,7 +4,12 @@ With it, suites and scenarios that are made for Weir are themselves tested: they
 wrote (`haproxy`), and find fault with one that only moves bytes (`relay`: HAProxy in TCP mode). The lab is then made
 without Weir; the Services' addresses are put on the client pod's loopback, and connections to them end in the stand-in.
 What needs routes, policies or identities it does not have. It runs in the pod's cgroup, so it ends with the lab.
+
+The variable WEIR_HTTP says who stands between: `weir` (or 1), a stand-in, or `direct`, nobody. A Service whose ports are
+many says so with the annotation weir.dev/stand-in-ports: as many of the pod's ports, from its first on, are passed on.
 """
+
+import os
 
 import network
 from manifests import pod_name
@@ -24,6 +29,22 @@ defaults
   retries 1
   option abortonclose
 """
+
+
+def between():
+    """Who stands between clients and servers of HTTP: what WEIR_HTTP says; "" if it says nothing."""
+    said = os.environ.get("WEIR_HTTP", "")
+    return "weir" if said == "1" else said
+
+
+def dialled(lab, who, service_address, port):
+    """Where a client dials this port of a Service: its ClusterIP, or with nobody between the last of its pods."""
+    if who != "direct":
+        return service_address, port
+    service = next(s for s in lab.manifests.of_kind("Service") if s["spec"].get("clusterIP") == service_address)
+    sliced = lab.manifests.slice_of(service, "IPv4")
+    name = next(p.get("name", "") for p in service["spec"]["ports"] if p["port"] == port)
+    return sliced["endpoints"][-1]["addresses"][0], next(p["port"] for p in sliced["ports"] if p["name"] == name)
 
 
 class StandIn:
@@ -62,7 +83,8 @@ class StandIn:
         protocol = port.get("appProtocol", "")
         tcp = self.kind == "relay" or protocol == "tcp"
         h2 = " proto h2" if protocol in HTTP2 and not tcp else ""
-        first, last = port["port"], port["port"] + port.get("standInPorts", 1) - 1
+        many = int(service["metadata"].get("annotations", {}).get("weir.dev/stand-in-ports", 1))
+        first, last = port["port"], port["port"] + many - 1
         lines = [f"listen {pod_name(service).replace('/', '-')}-{first}", f"  mode {'tcp' if tcp else 'http'}"]
         lines += [f"  bind {a if ':' not in a else '[' + a + ']'}:{first}{'-' + str(last) if last > first else ''}{h2}"
                   for a in self.ips(service)]

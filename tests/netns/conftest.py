@@ -1,16 +1,15 @@
 """Fixtures of the scenario tests: one mesh for each module, and what its processes wrote beside each failure."""
 
-import os
-
 import pytest
 
 from world import NODES, Mesh
+from standin import between  # world has put tests/lab on the path
 
 
 # The scenarios of HTTP are asked for: WEIR_HTTP=1, or who stands in for Weir (http_world.py).
 HTTP = ("test_http.py", "test_http_refusals.py", "test_h2.py", "test_routes.py", "test_http_policy.py", "test_resilience.py",
         "test_http_telemetry.py")
-BETWEEN = os.environ.get("WEIR_HTTP", "")
+BETWEEN = between()
 
 
 def pytest_configure(config):
@@ -24,7 +23,7 @@ def pytest_ignore_collect(collection_path):
 
 
 def pytest_collection_modifyitems(config, items):
-    marks = {"1": set(), "weir": set(), "direct": {"weir_only", "proxied"}}.get(BETWEEN, {"weir_only", "beyond_haproxy"})
+    marks = {"weir": set(), "direct": {"weir_only", "proxied"}}.get(BETWEEN, {"weir_only", "beyond_haproxy"})
     left_out = [item for item in items if marks & {mark.name for mark in item.iter_markers()}]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)

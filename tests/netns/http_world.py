@@ -6,7 +6,6 @@ themselves; `direct`, nobody. Scenarios marked `weir_only` need routes, policies
 
 import collections
 import json
-import os
 import pathlib
 
 import pytest
@@ -14,11 +13,11 @@ import pytest
 import http_apps
 from h2_ends import H2End
 from http_ends import End
-from standin import StandIn
+from standin import StandIn, between, dialled
 from world import LENT, Mesh, eventually
 
 WORLD = pathlib.Path(__file__).with_name("http_world")
-BETWEEN = {"1": "weir", "": "direct"}.get(os.environ.get("WEIR_HTTP", ""), os.environ.get("WEIR_HTTP", ""))
+BETWEEN = between() or "direct"
 # What conftest.py leaves out where it cannot hold: without Weir, with nobody between at all, with what HAProxy gets wrong.
 weir_only, proxied, beyond_haproxy = pytest.mark.weir_only, pytest.mark.proxied, pytest.mark.beyond_haproxy
 
@@ -45,12 +44,7 @@ class HttpMesh(Mesh):
 
     def address(self, service, port):
         """Where to dial a port of a Service: its ClusterIP, or with nobody between the last of its pods."""
-        if self.between != "direct":
-            return service, port
-        found = next(s for s in self.lab.manifests.of_kind("Service") if s["spec"].get("clusterIP") == service)
-        sliced = self.lab.manifests.slice_of(found, "IPv4")
-        name = next(p.get("name") for p in found["spec"]["ports"] if p["port"] == port)
-        return sliced["endpoints"][-1]["addresses"][0], next(p["port"] for p in sliced["ports"] if p["name"] == name)
+        return dialled(self.lab, self.between, service, port)
 
     # --- Clients -------------------------------------------------------------------------------------------------
     def http(self, client="alice", service=WEB, port=HTTP):
