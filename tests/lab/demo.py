@@ -15,77 +15,17 @@ import sys
 import time
 import traceback
 
+import demo_http
 from lab import Lab
+from narration import (BOLD, DIM, DIRECTORY, GREEN, NAME, PLAIN, RED, Claim, claim, command_of, run, say, show, step_of, wait_for,
+                       weirctl)
 from observe import Metrics
 from processes import LabError
 from weir import REPOSITORY
 
-NAME = "demo"
-DIRECTORY = REPOSITORY / "tests" / "lab" / "demo"
 WEB, WEB_V6, REDIS, MARIADB, IPERF3 = "10.96.0.10", "fd00:10:96::10", "10.96.0.20", "10.96.0.30", "10.96.0.40"
-BOLD, DIM, RED, GREEN, PLAIN = ("\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[0m") if sys.stdout.isatty() else [""] * 5
 STEPS = []
-
-
-class Claim(Exception):
-    """What a step said is not so."""
-
-
-def claim(true, text):
-    if not true:
-        raise Claim(text)
-    print(f"{GREEN}  ✓ {text}{PLAIN}", flush=True)
-
-
-def step(title):
-    """Marks a function as a step of the demo."""
-    def add(function):
-        STEPS.append((title, function))
-        return function
-    return add
-
-
-def say(text):
-    print(f"{text}", flush=True)
-
-
-def show(text, lines_max=16):
-    lines = text.rstrip("\n").splitlines()
-    for line in lines[:lines_max]:
-        print(f"  {line[:220]}")
-    if len(lines) > lines_max:
-        print(f"  {DIM}… {len(lines) - lines_max} more lines{PLAIN}")
-    sys.stdout.flush()
-
-
-def command_of(where, argv):
-    verb = f"node {where.removeprefix('node:')}" if where.startswith("node:") else f"exec {where}"
-    return f"./dev lab --name {NAME} {verb} {shlex.join(argv)}"
-
-
-def run(lab, where, *argv, timeout=20, quiet=False, lines_max=16):
-    """Runs a command in a pod or on a node, prints both, and returns what it wrote."""
-    print(f"{DIM}$ {command_of(where, argv)}{PLAIN}", flush=True)
-    done = lab.exec(where, list(argv), timeout=timeout)
-    text = done.stdout + done.stderr
-    if not quiet:
-        show(text, lines_max)
-    return text
-
-
-def weirctl(lab, node, *arguments):
-    done = lab.weir(node).weirctl(*arguments)
-    print(f"{DIM}$ {shlex.join(done.args)}{PLAIN}", flush=True)
-    show(done.stdout, 30)
-    return done
-
-
-def wait_for(what, check, timeout=30):
-    deadline = time.monotonic() + timeout
-    while not check():
-        if time.monotonic() > deadline:
-            raise Claim(f"{what}: not within {timeout} s")
-        time.sleep(0.1)
+step = step_of(STEPS)
 
 
 # --- The steps ---------------------------------------------------------------------------------------------------
@@ -246,15 +186,16 @@ def telemetry(lab):
 def main():
     parser = argparse.ArgumentParser(prog="dev demo", description=__doc__.split("\n\n")[0])
     parser.add_argument("--keep", action="store_true", help="leave the mesh running at the end")
+    parser.add_argument("--http", action="store_true", help="the steps about HTTP too")
     parser.add_argument("--build", help="where the binaries are (default: build/release)")
     asked = parser.parse_args()
     begun = time.monotonic()
     lab = Lab(NAME, asked.build)
-    outcomes = []
+    steps, outcomes = STEPS + (demo_http.STEPS if asked.http else []), []
     try:
         say(f"{BOLD}Making two nodes, their pods and their Weir from {DIRECTORY.relative_to(REPOSITORY)}/{PLAIN}")
         lab.up(DIRECTORY)
-        for number, (title, function) in enumerate(STEPS, 1):
+        for number, (title, function) in enumerate(steps, 1):
             say(f"\n{BOLD}{number}. {title}{PLAIN}")
             try:
                 function(lab)
@@ -275,7 +216,7 @@ def main():
         say(f"\nIt is still there: {DIM}./dev lab --name {NAME} status{PLAIN}, "
             f"{DIM}./dev lab --name {NAME} exec shop/frontend curl http://{WEB}{PLAIN}; "
             f"./dev lab --name {NAME} down ends it.")
-    return 0 if len(outcomes) == len(STEPS) and not any(f for _, f in outcomes) else 1
+    return 0 if len(outcomes) == len(steps) and not any(f for _, f in outcomes) else 1
 
 
 if __name__ == "__main__":

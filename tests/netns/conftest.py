@@ -3,12 +3,36 @@
 import pytest
 
 from world import NODES, Mesh
+from standin import between  # world has put tests/lab on the path
+
+
+# The scenarios of HTTP are asked for: WEIR_HTTP=1, or who stands in for Weir (http_world.py).
+HTTP = ("test_http.py", "test_http_refusals.py", "test_h2.py", "test_routes.py", "test_http_policy.py", "test_resilience.py",
+        "test_http_telemetry.py")
+BETWEEN = between()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "weir_only: needs routes, policies, limits or telemetry, which no stand-in has")
+    config.addinivalue_line("markers", "proxied: cannot hold where nobody is between client and server")
+    config.addinivalue_line("markers", "beyond_haproxy: a rule that HAProxy 2.6 breaks")
+
+
+def pytest_ignore_collect(collection_path):
+    return True if collection_path.name in HTTP and not BETWEEN else None
+
+
+def pytest_collection_modifyitems(config, items):
+    marks = {"weir": set(), "direct": {"weir_only", "proxied"}}.get(BETWEEN, {"weir_only", "beyond_haproxy"})
+    left_out = [item for item in items if marks & {mark.name for mark in item.iter_markers()}]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="module")
 def whole_mesh(request):
-    """The mesh of a module. A module changes it with MESH_OPTIONS = {…}, options of class Lab."""
-    mesh = Mesh(**getattr(request.module, "MESH_OPTIONS", {}))
+    """The mesh of a module. A module changes it with MESH (another class of it) and MESH_OPTIONS = {…} of class Lab."""
+    mesh = getattr(request.module, "MESH", Mesh)(**getattr(request.module, "MESH_OPTIONS", {}))
     try:
         yield mesh.up()
     finally:

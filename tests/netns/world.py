@@ -148,13 +148,14 @@ def ending(connection):
 class Mesh:
     """The lab of one module of scenarios. `pods` by short name; `mesh.alice` and so on are the same."""
 
-    def __init__(self, weir=True, **options):
+    def __init__(self, weir=True, world=WORLD, **options):
+        self.world = world
         build = os.environ.get("WEIR_BUILD") or os.environ.get("WEIR_BUILD_DIR")
         self.lab = Lab(os.environ.get("WEIR_LAB", "netns"), build, weir=weir, **options)
         self.marks, self.applied = {}, []
 
     def up(self):
-        self.lab.up(WORLD)
+        self.lab.up(self.world)
         self.start_app_outside()
         self.pods = {p["metadata"]["name"]: Place(self, p["metadata"]["name"])
                      for p in self.lab.manifests.of_kind("Pod")}
@@ -218,9 +219,10 @@ class Mesh:
         assert not crashed, "ended by itself: " + "\n".join(crashed)
 
     # --- Objects -------------------------------------------------------------------------------------------------
-    def apply(self, kind, name, namespace="servers", **spec):
-        """Applies one of Weir's own objects until the end of the test, and waits until the proxies have it."""
-        self.lab.apply({"apiVersion": "weir.dev/v1alpha1", "kind": kind,
+    def apply(self, kind, name, namespace="servers", api="weir.dev/v1alpha1", **spec):
+        """Applies an object (one of Weir's own, if no other API is named) until the end of the test, and waits until the
+        proxies have it."""
+        self.lab.apply({"apiVersion": api, "kind": kind,
                         "metadata": {"name": name, "namespace": namespace}, "spec": spec})
         if (kind, namespace, name) not in self.applied:
             self.applied.append((kind, namespace, name))
