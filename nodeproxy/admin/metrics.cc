@@ -91,10 +91,8 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
   families.counter("weir_lanes_closed_total", "Lanes closed, both roles.", {}, sum.lanes_closed);
   families.counter("weir_sessions_opened_total", "Sessions opened on lanes, both roles.", {},
                    sum.sessions_opened);
-  families.counter("weir_policy_audits_total", "Audit policies that matched.", {},
-                   sum.audits);
-  families.counter("weir_worker_turns_total", "Turns of the workers' loops: wake-ups.", {},
-                   sum.turns);
+  families.counter("weir_policy_audits_total", "Audit policies that matched.", {}, sum.audits);
+  families.counter("weir_worker_turns_total", "Turns of the workers' loops: wake-ups.", {}, sum.turns);
   const auto by_role = [&](const char* name, const char* help, uint64_t dialled, uint64_t accepted) {
     families.gauge(name, help, {{"role", "dialler"}}, static_cast<double>(dialled));
     families.gauge(name, help, {{"role", "acceptor"}}, static_cast<double>(accepted));

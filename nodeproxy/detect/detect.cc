@@ -67,7 +67,8 @@ io::Task<Result<Heard>> application_speech(io::Driver& driver, io::Socket& clien
   co_return co_await continue_speech(driver, client, std::move(*first), declared);
 }
 
-io::Task<Result<Heard>> continue_speech(io::Driver& driver, io::Socket& client, io::Buffer first, bool declared) {
+io::Task<Result<Heard>> continue_speech(io::Driver& driver, io::Socket& client, io::Buffer first,
+                                        bool declared) {
   Heard heard;
   heard.bytes = std::move(first);
   heard.speech = speech_of(heard.bytes.bytes(), declared);

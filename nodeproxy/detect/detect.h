@@ -34,6 +34,7 @@ struct Heard {
 };
 io::Task<Result<Heard>> application_speech(io::Driver& driver, io::Socket& client, Hint hint);
 // The same where the first bytes have been read already.
-io::Task<Result<Heard>> continue_speech(io::Driver& driver, io::Socket& client, io::Buffer first, bool declared);
+io::Task<Result<Heard>> continue_speech(io::Driver& driver, io::Socket& client, io::Buffer first,
+                                        bool declared);
 
 }  // namespace weir::detect

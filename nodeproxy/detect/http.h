@@ -16,8 +16,9 @@ enum class Hint : uint8_t {
   opaque,   // no look at all
 };
 
-// `app_protocol` wins over the port's name ("http", "http-web", "grpc", "tcp", "mysql-main", …).
-Hint hint_of(std::string_view app_protocol, std::string_view port_name);
+// `app_protocol` wins over the port's name ("http", "http-web", "grpc", "tcp", "mysql-main", …); where neither says
+// anything, the well-known ports of protocols whose server speaks first are opaque.
+Hint hint_of(std::string_view app_protocol, std::string_view port_name, uint16_t port);
 // Whether the port is declared to be HTTP/2 by prior knowledge (appProtocol kubernetes.io/h2c, http2, grpc).
 bool declared_h2(std::string_view app_protocol, std::string_view port_name);
 

@@ -18,7 +18,7 @@
 namespace weir::upstream {
 class LanePool;
 class HttpPool;
-}
+}  // namespace weir::upstream
 
 namespace weir::flow {
 

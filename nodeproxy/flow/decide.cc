@@ -27,8 +27,10 @@ void take_traffic(const config::Traffic& traffic, const config::RouteRule* rule,
   plan.retry = rule && rule->retry ? *rule->retry : traffic.retry;
 }
 
-std::optional<uint64_t> hash_of(const config::Service& service, const HttpClient& client, const http::Head& head) {
-  if (service.balancer != config::Balancer::ring_hash && service.balancer != config::Balancer::maglev) return {};
+std::optional<uint64_t> hash_of(const config::Service& service, const HttpClient& client,
+                                const http::Head& head) {
+  if (service.balancer != config::Balancer::ring_hash && service.balancer != config::Balancer::maglev)
+    return {};
   const config::HashKey& key = service.traffic.hash;
   std::optional<std::string_view> value;
   std::string decoded;
@@ -47,8 +49,8 @@ std::optional<uint64_t> hash_of(const config::Service& service, const HttpClient
 }
 
 // Filters that work on the response are copied: the snapshot may be another by then. Usually there are none.
-void keep_response_filters(const config::RouteRule& rule, const config::Backend& backend, const http::Head& head,
-                           Plan& plan) {
+void keep_response_filters(const config::RouteRule& rule, const config::Backend& backend,
+                           const http::Head& head, Plan& plan) {
   for (const config::Filters* filters : {&backend.filters, &rule.filters}) {
     if (!filters->response_headers.empty())
       plan.response_filters.emplace_back().response_headers = filters->response_headers;
@@ -140,7 +142,8 @@ std::optional<LocalAnswer> decide(const HttpClient& client, http::Head& head, Pl
     return refuse(Reason::upgrade_refused);  // only to where a route or policy allows it
   }
   const config::Service* backend = snapshot.services_by_name.find(plan.service);
-  if (!backend || !backend->port(plan.port)) return refuse(table ? Reason::route_invalid : Reason::no_endpoint);
+  if (!backend || !backend->port(plan.port))
+    return refuse(table ? Reason::route_invalid : Reason::no_endpoint);
   take_traffic(backend->traffic, rule, plan);
   plan.hash = hash_of(*backend, client, head);
   return {};

@@ -24,7 +24,8 @@ balance::Outcome::Kind kind_of(uint16_t status) {
 bool becomes_tunnel(const http::Head& request, const http::Head& response) {
   if (response.status == 101) return true;
   return response.status / 100 == 2 &&
-         (request.method == "CONNECT" || (request.version == http::Version::http_2 && !request.upgrade.empty()));
+         (request.method == "CONNECT" ||
+          (request.version == http::Version::http_2 && !request.upgrade.empty()));
 }
 
 }  // namespace
@@ -83,7 +84,8 @@ io::Task<void> Exchange::serve(http::Piece first) {
     if (admitted) permit = std::move(*admitted);
     if (!admitted) {
       fail(admitted.error());
-      co_await answer({status_of(Reason::circuit_open), Reason::circuit_open, {}});
+      LocalAnswer refusal{status_of(Reason::circuit_open), Reason::circuit_open, {}};
+      co_await answer(std::move(refusal));
       co_return;
     }
   }
@@ -97,7 +99,12 @@ io::Task<void> Exchange::tries(http::Piece first) {
     Error why{Source::local, Reason::none, 0, {}};
     bool again = false;
     {
-      auto attempt = client_.inbound ? co_await reach_application() : co_await reach();
+      Result<Try> attempt = weir::fail(Source::local, Reason::none);
+      if (client_.inbound) {
+        attempt = co_await reach_application();
+      } else {
+        attempt = co_await reach();
+      }
       if (attempt) {
         const Status forwarded = co_await forward(*attempt, first);
         if (forwarded) co_return;
@@ -111,7 +118,8 @@ io::Task<void> Exchange::tries(http::Piece first) {
     if (again) continue;
     fail(why);
     if (!cancelled() && !responded_ && why.source != Source::downstream) {
-      co_await answer({status_of(why.reason), why.reason, {}});
+      LocalAnswer failure{status_of(why.reason), why.reason, {}};
+      co_await answer(std::move(failure));
     }
     co_return;
   }
@@ -122,7 +130,8 @@ io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
   http::MessageStream& upstream = attempt.lease.stream();
   http::Piece out{head_, {}, nullptr, whole_};
   if (!first.body.empty()) {
-    const bool keep = first.body.size() <= limits::http_retry_body_max_bytes && attempts_ <= plan_.retry.attempts;
+    const bool keep =
+        first.body.size() <= limits::http_retry_body_max_bytes && attempts_ <= plan_.retry.attempts;
     if (keep) {
       out.body = io::copy_to_buffer(first.body.bytes());
     } else {
@@ -133,7 +142,8 @@ io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
   if (whole_ && first.trailers) out.trailers = std::make_unique<http::Headers>(*first.trailers);
   record_.sent_bytes = out.body.size();
   if (!whole_) {
-    const Status accepted = co_await upstream.accepted(std::min(attempt.deadline, driver().now() + limits::open_timeout));
+    const Status accepted =
+        co_await upstream.accepted(std::min(attempt.deadline, driver().now() + limits::open_timeout));
     if (!accepted) co_return accepted;
   }
   const Status written = co_await upstream.write(std::move(out), attempt.deadline);

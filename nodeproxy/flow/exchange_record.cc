@@ -22,7 +22,8 @@ void Exchange::note_endpoint(const Hop& hop) {
       hop.workload_uid.empty() ? nullptr : context_.snapshot->workload(hop.workload_uid);
   if (record_.wants_text()) record_.facts.destination_pod = pod_name(destination);
   if (hop.way != upstream::Way::local) return;
-  destination_record_.emplace(context_.request_sink, client_.row(telemetry::Reporter::destination, hop, plan_), begun_);
+  destination_record_.emplace(context_.request_sink,
+                              client_.row(telemetry::Reporter::destination, hop, plan_), begun_);
   destination_record_->facts = record_.facts;
 }
 
@@ -41,7 +42,9 @@ void Exchange::note_verdict(const policy::Verdict& verdict) {
 void Exchange::note_response(const http::Piece& piece) {
   record_.received_bytes += piece.body.size();
   if (!plan_.grpc) return;
-  const http::Headers* fields = piece.trailers ? piece.trailers.get() : piece.end && piece.head ? &piece.head->headers : nullptr;
+  const http::Headers* fields = piece.trailers            ? piece.trailers.get()
+                                : piece.end && piece.head ? &piece.head->headers
+                                                          : nullptr;
   if (!fields) return;
   if (const auto code = http::grpc_status(*fields)) record_.grpc_status = *code;
 }

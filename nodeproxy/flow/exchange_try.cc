@@ -1,10 +1,10 @@
 // One try of a request: choosing an endpoint, getting a place on a connection to it, and whether to try again.
 #include <algorithm>
 
-#include "nodeproxy/flow/exchange.h"
 #include "nodeproxy/balance/backoff.h"
 #include "nodeproxy/balance/pick.h"
 #include "nodeproxy/detect/http.h"
+#include "nodeproxy/flow/exchange.h"
 #include "nodeproxy/flow/verdicts.h"
 #include "nodeproxy/http/grpc.h"
 #include "nodeproxy/http/path.h"
@@ -39,8 +39,7 @@ io::Task<Result<Exchange::Try>> Exchange::reach() {
   attempt.deadline = deadline_of_try();
   const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
   if (!service) co_return weir::fail(Source::local, Reason::no_endpoint);
-  balance::Request request =
-      ask(context_, client_.flow.owner, *service, plan_.port, client_.address, tried_);
+  balance::Request request = ask(context_, client_.flow.owner, *service, plan_.port, client_.address, tried_);
   request.v4 = client_.dialled.ip.is_v4();
   request.now = attempt.begun;
   request.http = true;
@@ -54,7 +53,8 @@ io::Task<Result<Exchange::Try>> Exchange::reach() {
   if (!choice) co_return std::unexpected(choice.error());
   attempt.held = context_.balance.request(*choice, attempt.begun);
   attempt.hop = hop_to(context_, client_.flow.owner, *choice);
-  attempt.h2 = client_.h2 || detect::declared_h2(choice->endpoint_port->app_protocol, choice->endpoint_port->name);
+  attempt.h2 =
+      client_.h2 || detect::declared_h2(choice->endpoint_port->app_protocol, choice->endpoint_port->name);
   tried_.push_back(attempt.hop.endpoint_id);
   note_endpoint(attempt.hop);
   if (attempt.hop.way == upstream::Way::local) {
@@ -181,8 +181,9 @@ bool Exchange::may_retry(const Try* attempt, const Error& why) {
   if (driver().now() >= deadline_) return false;
   const bool unprocessed = !attempt || attempt->lease.unprocessed();
   // A pooled connection that its peer closed before a byte of response: once, beside everything else.
-  const bool stale = attempt && attempt->lease.reused() && !stale_retried_ &&
-                     (why.reason == Reason::server_reset || why.reason == Reason::peer_lost || why.reason == Reason::io);
+  const bool stale =
+      attempt && attempt->lease.reused() && !stale_retried_ &&
+      (why.reason == Reason::server_reset || why.reason == Reason::peer_lost || why.reason == Reason::io);
   if (stale && (idempotent(head_->method) || bodyless_)) {
     stale_retried_ = true;
     tried_.clear();
@@ -193,8 +194,8 @@ bool Exchange::may_retry(const Try* attempt, const Error& why) {
   const bool by_status = wanted_status_ != 0;
   const bool reset = why.reason == Reason::server_reset || why.reason == Reason::peer_lost ||
                      why.reason == Reason::stream_refused;
-  const bool timed_out = why.reason == Reason::backend_timeout && among(plan_.retry.statuses, uint16_t{504}) &&
-                         retry_method();
+  const bool timed_out =
+      why.reason == Reason::backend_timeout && among(plan_.retry.statuses, uint16_t{504}) && retry_method();
   if (!unprocessed && !by_status && !timed_out && !(reset && idempotent(head_->method))) return false;
   const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
   return service && context_.balance.may_retry(*service, driver().now());
@@ -214,11 +215,12 @@ bool Exchange::wants_retry(const http::Head& response, const Try& attempt) const
 }
 
 io::Task<bool> Exchange::pause_before_retry() {
-  const auto pause = std::max<io::Clock::duration>(balance::backoff(plan_.retry, attempts_, context_.balance.random().next()),
-                              retry_after_);
+  const auto pause = std::max<io::Clock::duration>(
+      balance::backoff(plan_.retry, attempts_, context_.balance.random().next()), retry_after_);
   retry_after_ = {};
   if (pause.count() == 0) co_return true;
-  const Status slept = co_await io::sleep(driver(), std::min<io::Clock::duration>(pause, deadline_ - driver().now()));
+  const Status slept =
+      co_await io::sleep(driver(), std::min<io::Clock::duration>(pause, deadline_ - driver().now()));
   co_return slept.has_value();
 }
 

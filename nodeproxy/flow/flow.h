@@ -37,10 +37,10 @@ struct FlowLink {
 struct Judgement {
   std::string identity;  // of the client, authenticated; empty: none
   Ip client;
-  uint16_t port = 0;     // the destination workload's
-  bool secured = false;  // mTLS, or local in one pass
+  uint16_t port = 0;             // the destination workload's
+  bool secured = false;          // mTLS, or local in one pass
   bool requests_needed = false;  // conditions of layer 7 were there already when it turned out to be opaque
-  bool parsed = false;   // its requests are judged one by one: here only what layer 4 says counts
+  bool parsed = false;           // its requests are judged one by one: here only what layer 4 says counts
 };
 
 class Flow : public io::Scope, public Judged {

@@ -11,7 +11,8 @@ constexpr auto kNewsEvery = std::chrono::milliseconds(25);
 
 }  // namespace
 
-Hop hop_to(const Context& context, const LocalPod& source, const config::Workload* workload, SocketAddress to) {
+Hop hop_to(const Context& context, const LocalPod& source, const config::Workload* workload,
+           SocketAddress to) {
   Hop hop;
   hop.to = to;
   if (!workload || workload->host_network) return hop;
@@ -38,8 +39,8 @@ Hop hop_to(const Context& context, const LocalPod& source, const balance::Choice
   return hop;
 }
 
-balance::Request ask(const Context& context, const LocalPod& source, const config::Service& service, uint16_t port,
-                     const SocketAddress& client, std::span<const uint64_t> tried) {
+balance::Request ask(const Context& context, const LocalPod& source, const config::Service& service,
+                     uint16_t port, const SocketAddress& client, std::span<const uint64_t> tried) {
   const config::Snapshot& snapshot = *context.snapshot;
   const config::Workload* self = source.workload();
   return {.service = service,

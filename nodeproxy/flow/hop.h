@@ -19,12 +19,13 @@ struct Hop {
 };
 
 // The way from `source` to that workload (null: none that the mesh knows) at that address.
-Hop hop_to(const Context& context, const LocalPod& source, const config::Workload* workload, SocketAddress to);
+Hop hop_to(const Context& context, const LocalPod& source, const config::Workload* workload,
+           SocketAddress to);
 // The way to an endpoint that a balancer chose.
 Hop hop_to(const Context& context, const LocalPod& source, const balance::Choice& choice);
 // A balancer's question as this pod asks it.
-balance::Request ask(const Context& context, const LocalPod& source, const config::Service& service, uint16_t port,
-                     const SocketAddress& client, std::span<const uint64_t> tried);
+balance::Request ask(const Context& context, const LocalPod& source, const config::Service& service,
+                     uint16_t port, const SocketAddress& client, std::span<const uint64_t> tried);
 // Names the two ends of it.
 void label(telemetry::Facts& facts, const Context& context, const LocalPod& source, const Hop& hop);
 telemetry::Security security_of(upstream::Way way);

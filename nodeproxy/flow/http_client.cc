@@ -38,10 +38,17 @@ telemetry::RequestRow* HttpClient::row(telemetry::Reporter reporter, const Hop& 
       hop.workload_uid.empty() ? nullptr : flow.context.snapshot->workload(hop.workload_uid);
   labels.ends.destination = party_of(destination);
   if (hop.way == upstream::Way::plain) labels.ends.destination.principal.clear();
-  labels.protocol = plan.grpc ? telemetry::Protocol::grpc : h2 ? telemetry::Protocol::http_2 : telemetry::Protocol::http_1;
+  labels.protocol = plan.grpc ? telemetry::Protocol::grpc
+                    : h2      ? telemetry::Protocol::http_2
+                              : telemetry::Protocol::http_1;
   labels.route = plan.rule;
   Remembered& slot = remembered_[remember_next_++ % remembered_.size()];
-  slot = {reporter, hop.way, plan.grpc, hop.workload_uid, plan.service, plan.rule,
+  slot = {reporter,
+          hop.way,
+          plan.grpc,
+          hop.workload_uid,
+          plan.service,
+          plan.rule,
           flow.context.request_series.row(labels)};
   return slot.row;
 }

@@ -89,9 +89,11 @@ io::Task<Status> pass_on(InboundFlow& flow, detect::Hello hello) {
   if (!workload) co_return fail(Source::config, Reason::unknown_pod);
   const bool requests_needed = policy::needs_request(*workload, flow.local.port);
   if (!hello.bytes.empty() && hello.protocol == detect::Protocol::opaque) {
-    auto heard = co_await detect::continue_speech(context.driver, flow.client, std::move(hello.bytes), requests_needed);
+    auto heard = co_await detect::continue_speech(context.driver, flow.client, std::move(hello.bytes),
+                                                  requests_needed);
     if (!heard) co_return std::unexpected(heard.error());
-    if (heard->speech != detect::Speech::opaque) co_return co_await pass_on_http(flow, std::move(*heard), false);
+    if (heard->speech != detect::Speech::opaque)
+      co_return co_await pass_on_http(flow, std::move(*heard), false);
     hello.bytes = std::move(heard->bytes);
     workload = flow.owner.workload();
     if (!workload) co_return fail(Source::config, Reason::unknown_pod);

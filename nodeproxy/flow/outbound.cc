@@ -63,7 +63,8 @@ Result<Hop> choose(OutboundFlow& flow, const Target& target) {
   if (const auto* to = std::get_if<ToService>(&target)) {
     flow.record.facts.labels.service = to->service->name;
     const auto choice = balance::pick(
-        ask(context, flow.owner, *to->service, flow.dialled.port, flow.client_address, flow.tried), context.balance);
+        ask(context, flow.owner, *to->service, flow.dialled.port, flow.client_address, flow.tried),
+        context.balance);
     if (!choice) return std::unexpected(choice.error());
     return hop_to(context, flow.owner, *choice);
   }
@@ -211,7 +212,7 @@ detect::Hint hint_of(const OutboundFlow& flow, const ToService& to) {
   if (!to.port) return detect::Hint::opaque;
   const config::Workload* self = flow.owner.workload();
   if (self && to.service->routes_for(to.port->port, self->ns)) return detect::Hint::http;
-  const detect::Hint hint = detect::hint_of(to.port->app_protocol, to.port->name);
+  const detect::Hint hint = detect::hint_of(to.port->app_protocol, to.port->name, to.port->port);
   const bool server_first = flow.owner.server_first_services.contains(flow.dialled);
   return hint == detect::Hint::unknown && server_first ? detect::Hint::opaque : hint;
 }

@@ -23,10 +23,10 @@ struct Plan {
   std::optional<config::Cors> cors;
   std::string cors_origin;  // granted; empty: not
   std::optional<config::SessionPersistence> persistence;
-  config::RouteMatch persistence_match;    // its path, for the cookie's
-  config::Backend persistence_backend;     // without its filters
-  std::optional<route::Session> session;   // what the client brought
-  std::optional<uint64_t> prefer;          // the endpoint of that session
+  config::RouteMatch persistence_match;   // its path, for the cookie's
+  config::Backend persistence_backend;    // without its filters
+  std::optional<route::Session> session;  // what the client brought
+  std::optional<uint64_t> prefer;         // the endpoint of that session
   std::vector<config::Mirror> mirrors;
   std::optional<uint64_t> hash;  // of the key that a consistent balancer asks for
   bool grpc = false;             // failures are told in gRPC's terms

@@ -27,7 +27,8 @@ io::Task<void> refuse(HttpClient& client, http::MessageStream& stream, Error why
   head.headers.add("content-type", "text/plain");
   record.status = head.status;
   record.received_bytes = text.size();
-  http::Piece piece{&head, io::copy_to_buffer(std::as_bytes(std::span(text.data(), text.size()))), nullptr, true};
+  http::Piece piece{&head, io::copy_to_buffer(std::as_bytes(std::span(text.data(), text.size()))), nullptr,
+                    true};
   const Status written = co_await stream.write(std::move(piece), context.driver.now() + kAnswerPatience);
   record.end(context.driver.now(), written ? why : written.error());
 }

@@ -25,7 +25,11 @@ class ClientConnectionEvents {
 class ClientConnection : public io::Scope {
  public:
   ClientConnection(io::Driver& driver, std::unique_ptr<io::ByteStream> bytes, ClientConnectionEvents& events)
-      : io::Scope(driver), carrier_(std::move(bytes)), events_(events), begun_(driver.now()), idle_since_(driver.now()) {}
+      : io::Scope(driver),
+        carrier_(std::move(bytes)),
+        events_(events),
+        begun_(driver.now()),
+        idle_since_(driver.now()) {}
 
   virtual void start() = 0;
   // Whether begin() would give a stream: nothing has ended it, its peer takes one more, and it is not retired.

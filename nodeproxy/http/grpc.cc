@@ -43,7 +43,8 @@ std::optional<nanoseconds> grpc_timeout(const Headers& headers) {
   const auto value = number(text->substr(0, text->size() - 1));
   const int64_t unit = unit_ns(text->back());
   if (!value || unit == 0) return std::nullopt;
-  constexpr uint64_t kMost = 365ULL * 24 * 3'600'000'000'000;  // a year: 99,999,999 hours would not fit a clock
+  constexpr uint64_t kMost =
+      365ULL * 24 * 3'600'000'000'000;  // a year: 99,999,999 hours would not fit a clock
   const auto most = kMost / static_cast<uint64_t>(unit);
   return nanoseconds(static_cast<int64_t>(std::min<uint64_t>(*value, most)) * unit);
 }

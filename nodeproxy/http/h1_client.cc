@@ -29,7 +29,8 @@ H1Client::H1Client(io::Driver& driver, std::unique_ptr<io::ByteStream> bytes, Cl
 }
 
 bool H1Client::can_begin() const {
-  return exchanges() == 0 && !ended() && !retired() && request_whole_ && response_whole_ && !stream_.leftover();
+  return exchanges() == 0 && !ended() && !retired() && request_whole_ && response_whole_ &&
+         !stream_.leftover();
 }
 
 MessageStream& H1Client::begin() {

@@ -19,7 +19,8 @@ H1Server::H1Server(io::Driver& driver, io::ByteStream& bytes)
 // An error is told to the exchange under way. A FIN is not: a client may end its direction and wait for the answer.
 void H1Server::on_end() {
   if (watcher_ && stream_.ahead().error()) {
-    watcher_->on_aborted(Error{Source::downstream, Reason::client_reset, stream_.ahead().error()->os_code, {}});
+    watcher_->on_aborted(
+        Error{Source::downstream, Reason::client_reset, stream_.ahead().error()->os_code, {}});
   }
 }
 
@@ -64,7 +65,8 @@ io::Task<Status> H1Server::write(Piece piece, io::TimePoint deadline) {
     const Head& head = *piece.head;
     // Before the request is whole a final answer may leave bytes that nobody will read: the connection ends.
     if (!head.informational() && head.status != 101) close_after_ = close_after_ || draining_;
-    h1::ResponseOptions options{.close = close_after_, .to_head = to_head_, .to_connect = to_connect_, .peer = peer_};
+    h1::ResponseOptions options{
+        .close = close_after_, .to_head = to_head_, .to_connect = to_connect_, .peer = peer_};
     if (piece.end && !piece.trailers) options.whole_bytes = piece.body.size();
     const auto framing = h1::append_response_head(writer_.head(), head, options);
     if (!framing) co_return std::unexpected(framing.error());

@@ -45,7 +45,7 @@ class H1Server final : public MessageStream {
   H1Stream stream_;
   H1Writer writer_;
   Aborted* watcher_ = nullptr;
-  bool request_whole_ = true;   // nothing of the request is left to read
+  bool request_whole_ = true;  // nothing of the request is left to read
   bool response_whole_ = true;
   bool close_after_ = false;
   bool draining_ = false;

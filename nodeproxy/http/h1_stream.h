@@ -37,9 +37,9 @@ class H1Stream {
 
   ReadAhead ahead_;
   h1::Decoder decoder_;
-  io::Buffer current_;     // received
-  size_t used_ = 0;        // of it, decoded
-  size_t body_at_ = 0;     // in it: the body of the piece that is being made
+  io::Buffer current_;  // received
+  size_t used_ = 0;     // of it, decoded
+  size_t body_at_ = 0;  // in it: the body of the piece that is being made
   size_t body_size_ = 0;
   bool tunnel_ = false;
 };

@@ -40,7 +40,8 @@ io::Task<Status> H1Writer::send(Piece piece, io::TimePoint deadline) {
     if (!written) co_return written;
     written = co_await bytes_.write(std::move(piece.body), deadline);
     if (!written) co_return written;
-    written = co_await bytes_.write(io::copy_to_buffer(bytes_of(tail)), deadline);
+    io::Buffer back = io::copy_to_buffer(bytes_of(tail));
+    written = co_await bytes_.write(std::move(back), deadline);
     if (!written) co_return written;
   }
   writing_ = false;

@@ -13,8 +13,8 @@ class H2Client final : public ClientConnection, private H2Wire {
 
   void start() override;
   bool can_begin() const override {
-    return !ended() && !retired() && !connection().ended() && opening_ + connection().active_streams() < limits::h2_streams_max &&
-           connection().can_open();
+    return !ended() && !retired() && !connection().ended() &&
+           opening_ + connection().active_streams() < limits::h2_streams_max && connection().can_open();
   }
   MessageStream& begin() override;
   void give_back(MessageStream& stream) override;

@@ -37,7 +37,9 @@ void H2Message::on_data(std::span<const std::byte> bytes) {
   arrived_.notify();
 }
 
-void H2Message::on_trailers(Headers&& trailers) { trailers_ = std::make_unique<Headers>(std::move(trailers)); }
+void H2Message::on_trailers(Headers&& trailers) {
+  trailers_ = std::make_unique<Headers>(std::move(trailers));
+}
 
 void H2Message::on_end() {
   end_ = true;
@@ -46,7 +48,8 @@ void H2Message::on_end() {
 
 void H2Message::on_reset(const Error& why, bool unprocessed) {
   // A whole answer before the request's end: only the upload stops.
-  if (wire_.connection().role() == h2::Role::client && end_ && why.os_code == static_cast<int>(h2::kNoError)) {
+  if (wire_.connection().role() == h2::Role::client && end_ &&
+      why.os_code == static_cast<int>(h2::kNoError)) {
     upload_stopped_ = true;
     drained_.notify();
     return;
@@ -93,11 +96,14 @@ io::Task<Result<Piece>> H2Message::read(io::TimePoint deadline) {
     if (!waited) co_return std::unexpected(waited.error());
   }
   const bool left = !heads_.empty() || !body_.empty() || (end_ && !end_given_);
-  if (error_ && (!left || wire_.connection().role() == h2::Role::server || !end_)) co_return std::unexpected(*error_);
+  if (error_ && (!left || wire_.connection().role() == h2::Role::server || !end_))
+    co_return std::unexpected(*error_);
   co_return take();
 }
 
-io::Task<Status> H2Message::accepted(io::TimePoint deadline) { co_return co_await wire_.bytes().accepted(deadline); }
+io::Task<Status> H2Message::accepted(io::TimePoint deadline) {
+  co_return co_await wire_.bytes().accepted(deadline);
+}
 
 io::Task<Status> H2Message::write(Piece piece, io::TimePoint deadline) {
   if (error_) co_return std::unexpected(*error_);

@@ -65,7 +65,8 @@ io::Task<void> H2Wire::write() {
     }
     const size_t produced = connection_->produce(scratch());
     if (produced == 0) continue;
-    written = co_await bytes_.write(io::copy_to_buffer(scratch().first(produced)), io::kNever);
+    io::Buffer out = io::copy_to_buffer(scratch().first(produced));
+    written = co_await bytes_.write(std::move(out), io::kNever);
   }
   if (!written && !connection_->ended()) connection_->fail(written.error());
   over_ = true;

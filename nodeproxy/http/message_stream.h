@@ -6,10 +6,10 @@
 // Reading is bounded by the stream's window or one buffer; a write returns when the next may follow, so a slow reader
 // stalls its writer and nobody else.
 // Thread: one worker. Lifetime: one exchange; outlives every wait on it.
+#include "nodeproxy/base/error.h"
 #include "nodeproxy/http/message.h"
 #include "nodeproxy/io/task.h"
 #include "nodeproxy/io/timers.h"
-#include "nodeproxy/base/error.h"
 
 namespace weir::http {
 

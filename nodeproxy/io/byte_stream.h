@@ -3,8 +3,8 @@
 // use the streams themselves (relay/), without this call in between.
 // One read and one write may be waited for at a time; both end when the waiting coroutine's scope is cancelled.
 // Thread: one worker. Lifetime: outlives every wait on it.
-#include "nodeproxy/io/buffer.h"
 #include "nodeproxy/base/error.h"
+#include "nodeproxy/io/buffer.h"
 #include "nodeproxy/io/task.h"
 #include "nodeproxy/io/timers.h"
 

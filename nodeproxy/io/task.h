@@ -3,6 +3,8 @@
 // Parameters by value; no capturing lambda coroutines (their captures die with the lambda).
 // gcc 12 makes a trap of `if (co_await …)` and `while (co_await …)` in a coroutine whose outermost block declares no
 // variable: take the result into a variable, then test that.
+// It also copies the bytes of a braced temporary handed to a coroutine by value, and destroys both: name a variable and
+// move it. And of `c ? co_await a : co_await b` it destroys one too many: write an if.
 // Thread: one worker. Lifetime: the frame goes when its owner drops it, which is only after it has ended.
 #include <coroutine>
 #include <cstdlib>

@@ -37,9 +37,7 @@ class SessionBytes final : public io::ByteStream {
   void finish() override { session.finish(); }
   void abandon(Reason reason) override { session.abandon(reason); }
   void close() override {}  // giving the session back sends what is queued
-  bool unprocessed() const override {
-    return session.failed() && (!was_opened_ || session.retryable());
-  }
+  bool unprocessed() const override { return session.failed() && (!was_opened_ || session.retryable()); }
   io::Task<Status> accepted(io::TimePoint deadline) override;
 
  private:

@@ -39,7 +39,9 @@ class HttpLease {
   HttpLease(http::ClientConnection& connection, http::MessageStream& stream, bool reused)
       : connection_(&connection), stream_(&stream), reused_(reused) {}
   HttpLease(HttpLease&& other) noexcept
-      : connection_(std::exchange(other.connection_, nullptr)), stream_(other.stream_), reused_(other.reused_) {}
+      : connection_(std::exchange(other.connection_, nullptr)),
+        stream_(other.stream_),
+        reused_(other.reused_) {}
   HttpLease& operator=(HttpLease&& other) noexcept {
     release();
     connection_ = std::exchange(other.connection_, nullptr);
@@ -77,10 +79,10 @@ class HttpPool final : private http::ClientConnectionEvents {
     SocketAddress client;                             // named in OPEN
     int netns_fd = -1;                                // of the source pod
     std::shared_ptr<const tls::Context> certificate;  // lanes
-    std::string service = {};       // whose room is waited for
+    std::string service = {};                         // whose room is waited for
     config::PoolSettings settings = {};
-    balance::Permit permit = {};    // held as long as the connection that is made
-    bool fresh = false;             // not one that was used before (after a stale one)
+    balance::Permit permit = {};  // held as long as the connection that is made
+    bool fresh = false;           // not one that was used before (after a stale one)
   };
   // An exchange's place on a connection that is there, or on a new one. Errors: the dial's.
   io::Task<Result<HttpLease>> lease(Want want);

@@ -16,8 +16,9 @@ constexpr const char* kConfiguration = R"(
     addresses: "\x0a\x32\x01\x0a" node: "a" mesh_peer: true service_account: "client" } }
   changed { workload { uid: "server" name: "server" namespace: "shop" identity: "spiffe://cluster.local/ns/shop/sa/server"
     addresses: "\x0a\x32\x02\x0a" node: "b" mesh_peer: true service_account: "server" } }
-  changed { service { name: "shop/server" addresses: "\x0a\x3c\x00\x01" ports { port: 80 name: "p" } } }
-  changed { endpoints { name: "shop/server-1" service: "shop/server" ports { name: "p" port: 8080 }
+  changed { service { name: "shop/server" addresses: "\x0a\x3c\x00\x01" ports { port: 80 name: "tcp" }
+    ports { port: 81 name: "http" } } }
+  changed { endpoints { name: "shop/server-1" service: "shop/server" ports { name: "tcp" port: 8080 } ports { name: "http" port: 8080 }
     endpoints { address: "\x0a\x32\x02\x0a" workload: "server" ready: true serving: true weight: 100 } } }
 )";
 
@@ -30,7 +31,10 @@ uint64_t sum(const Node& node, uint64_t (*of)(const telemetry::Row&)) {
 }  // namespace
 
 Node::Node(io::SimDriver& driver, uint64_t seed)
-    : driver(driver), context(driver, nullptr, 0, 1, seed), lanes(driver, *this, context.ports), http(driver, lanes, context.ports) {
+    : driver(driver),
+      context(driver, nullptr, 0, 1, seed),
+      lanes(driver, *this, context.ports),
+      http(driver, lanes, context.ports) {
   context.lanes = &lanes;
   context.http = &http;
 }
@@ -150,11 +154,12 @@ io::SimApp& Mesh::dial_from_outside(uint16_t port) {
 void Mesh::end_all() {
   for (Node* node : {&client, &server}) {
     for (const auto& [uid, pod] : node->context.pods) pod->remove(Reason::pod_removed);
+    node->http.close_all(Reason::draining);
     node->lanes.close_all(Reason::draining);
   }
   world.run_until([this] {
-    return client.lanes.empty() && server.lanes.empty() && !client.context.live_flows &&
-           !server.context.live_flows;
+    return client.http.empty() && server.http.empty() && client.lanes.empty() && server.lanes.empty() &&
+           !client.context.live_flows && !server.context.live_flows;
   });
   world.run_until_idle();
 }

@@ -19,6 +19,7 @@ namespace weir::test {
 inline constexpr const char* kClientId = "spiffe://cluster.local/ns/shop/sa/client";
 inline constexpr const char* kServerId = "spiffe://cluster.local/ns/shop/sa/server";
 inline const SocketAddress kService = *SocketAddress::parse("10.60.0.1:80");
+inline const SocketAddress kHttpService = *SocketAddress::parse("10.60.0.1:81");
 inline const SocketAddress kServer = *SocketAddress::parse("10.50.2.10:8080");
 inline const Ip kClient = *Ip::parse("10.50.1.10");
 inline const SocketAddress kNeighbour = *SocketAddress::parse("10.50.1.11:8080");
