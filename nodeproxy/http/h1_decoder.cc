@@ -177,6 +177,7 @@ Refusal Decoder::parse_head(std::string_view text) {
 }
 
 Refusal Decoder::feed(std::string_view text) {
+  if (text.empty()) return {};
   parser_.data = this;
   const llhttp_errno_t code = llhttp_execute(&parser_, text.data(), text.size());
   if (refusal_) return refusal_;
@@ -260,9 +261,7 @@ Result<bool> Decoder::read_chunk_line(std::span<const std::byte>& input) {
   const ChunkScan::Step step = chunks_.size_line(text, digits);
   if (step == ChunkScan::Step::refused) return refuse(chunks_.refusal());
   input = input.last(text.size());
-  if (!digits.empty()) {
-    if (const Refusal refused = feed(digits)) return refuse(refused);
-  }
+  if (const Refusal refused = feed(digits)) return refuse(refused);
   if (step == ChunkScan::Step::need_more) return false;
   if (const Refusal refused = feed("\r\n")) return refuse(refused);
   left_ = chunks_.size();
@@ -278,9 +277,10 @@ Result<bool> Decoder::read_chunk_end(std::span<const std::byte>& input) {
   std::string_view text = text_of(input);
   const ChunkScan::Step step = chunks_.data_end(text);
   if (step == ChunkScan::Step::refused) return refuse(chunks_.refusal());
-  input = input.last(text.size());
+  const std::span<const std::byte> taken = input.first(input.size() - text.size());
+  input = input.subspan(taken.size());
+  if (const Refusal refused = feed(text_of(taken))) return refuse(refused);
   if (step == ChunkScan::Step::need_more) return false;
-  if (const Refusal refused = feed("\r\n")) return refuse(refused);
   state_ = State::chunk_line;
   return true;
 }

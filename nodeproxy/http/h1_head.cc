@@ -3,8 +3,13 @@
 
 #include <algorithm>
 
+#include "nodeproxy/base/limits.h"
+
 namespace weir::http::h1 {
 namespace {
+
+constexpr uint32_t kProtocolsMax =
+    16;  // of one Upgrade: each that is agreed to is looked up among those offered
 
 // A list field may come in several lines; one list is easier to walk.
 void join(std::string& list, std::string_view value) {
@@ -31,7 +36,7 @@ bool is_protocol(std::string_view text) {  // protocol-name ["/" protocol-versio
 void HeadBuilder::reset(bool request) {
   head_.clear();
   request_ = request;
-  head_.scheme = "http";
+  if (request) head_.scheme = "http";
   connection_.clear();
   upgrade_.clear();
   hosts_ = lengths_ = encodings_ = 0;
@@ -80,6 +85,7 @@ void HeadBuilder::field(std::string_view name, std::string_view value) {
 // cannot be removed (http.md: "framing fields cannot be removed that way").
 void HeadBuilder::connection() {
   bool close = false, keep = false;
+  uint32_t named = 0;
   std::string_view list = connection_, element;
   while (!connection_.empty() && next_element(list, element)) {
     if (element.empty() || equal_names(element, "te")) continue;
@@ -89,8 +95,10 @@ void HeadBuilder::connection() {
       keep = true;
     else if (equal_names(element, "upgrade"))
       wants_upgrade_ = true;
-    else
+    else if (++named <= limits::http_fields_max)
       head_.headers.remove(element);
+    else
+      refuse("Connection names more fields than there can be", 431);
   }
   keep_alive_ = !close && (head_.version == Version::http_1_1 || keep);
 }
@@ -99,7 +107,11 @@ void HeadBuilder::connection() {
 void HeadBuilder::upgrade() {
   if (upgrade_.empty() || !wants_upgrade_ || head_.version != Version::http_1_1) return;
   std::string_view list = upgrade_, element;
-  while (next_element(list, element)) {
+  for (uint32_t named = 0; next_element(list, element); ++named) {
+    if (named >= kProtocolsMax) {
+      refuse("Upgrade names too many protocols", 431);
+      return;
+    }
     if (element.empty() || equal_names(element, "h2c") || equal_names(element, "h2")) continue;
     if (!is_protocol(element)) {
       refuse("Upgrade does not name a protocol");

@@ -80,6 +80,28 @@ TEST_CASE("Transfer-Encoding in HTTP/1.0 is refused") {
   refused_response("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
 }
 
+TEST_CASE("framing is judged without llhttp's help") {
+  using Fields = std::vector<std::pair<const char*, const char*>>;
+  const auto rule = [](const Fields& fields) {
+    Head head;
+    HeadBuilder builder(head);
+    builder.reset(true);
+    builder.field("Host", "a");
+    for (const auto& [name, value] : fields) builder.field(name, value);
+    const Refusal refusal = builder.finish_request("/");
+    return std::string(refusal ? refusal.rule : "");
+  };
+  CHECK(rule({{"Content-Length", "5"}}) == "");
+  CHECK(rule({{"Transfer-Encoding", "chunked"}}) == "");
+  CHECK(rule({{"Content-Length", "5"}, {"Transfer-Encoding", "chunked"}}) ==
+        "Content-Length and Transfer-Encoding in one message");
+  CHECK(rule({{"Content-Length", "5"}, {"Content-Length", "5"}}) == "Content-Length is repeated");
+  CHECK(rule({{"Content-Length", "5,5"}}) == "Content-Length is not a number below 2^63");
+  CHECK(rule({{"Transfer-Encoding", "chunked"}, {"Transfer-Encoding", "chunked"}}) ==
+        "Transfer-Encoding is not one chunked");
+  CHECK(rule({{"Transfer-Encoding", "gzip, chunked"}}) == "Transfer-Encoding is not one chunked");
+}
+
 TEST_CASE("chunks become one body and their extensions are dropped") {
   CHECK(
       requests(chunked("5\r\nhello\r\n1;a=b;c=\"d e\"\r\n \r\n0005;x\r\nworld\r\n00;last\r\n\r\n")).text() ==
@@ -96,6 +118,7 @@ TEST_CASE("a chunk size that is not bare hex of bounded length is refused") {
 TEST_CASE("a chunk that is longer than its size or without its CRLF is refused") {
   refused(chunked("5\r\nhello!\r\n0\r\n\r\n"));
   refused(chunked("5\r\nhello0\r\n\r\n"));
+  refused(chunked("5\r\nhello!\n0\r\n\r\n"));
   refused(chunked("5\r\nhello\n0\r\n\r\n"));
   refused(chunked("5\r\nhello\r0\r\n\r\n"));
   refused(chunked("5\nhello\r\n0\r\n\r\n"));

@@ -2,6 +2,7 @@
 // Host", "Hop-by-hop fields").
 #include <catch2/catch.hpp>
 
+#include "nodeproxy/base/limits.h"
 #include "tests/unit/http/h1_transcript.h"
 
 namespace weir::http::h1::test {
@@ -110,6 +111,22 @@ TEST_CASE("hop-by-hop fields and what Connection names are taken out, framing ca
       "HTTP/1.1 200 OK\r\nConnection: transfer-encoding, x\r\nX: 1\r\nTransfer-Encoding: chunked\r\nY: "
       "2\r\n\r\n0\r\n\r\n");
   CHECK(got.text() == "200\n  Y: 2\nend\nreusable\n");
+}
+
+TEST_CASE("the lists of Connection and Upgrade are bounded, since each of their words costs a search") {
+  const auto words = [](size_t count) {
+    std::string list = "w";
+    for (size_t i = 1; i < count; ++i) list += ",w";
+    return list;
+  };
+  CHECK(requests(get("/", "Host: a\r\nConnection: " + words(limits::http_fields_max) + "\r\n")).refused ==
+        "");
+  refused(get("/", "Host: a\r\nConnection: " + words(limits::http_fields_max + 1) + "\r\n"),
+          "431 Connection names more fields than there can be");
+  CHECK(head_of(get("/", "Host: a\r\nConnection: upgrade\r\nUpgrade: " + words(16) + "\r\n")).upgrade.size() >
+        16);
+  refused(get("/", "Host: a\r\nConnection: upgrade\r\nUpgrade: " + words(17) + "\r\n"),
+          "431 Upgrade names too many protocols");
 }
 
 TEST_CASE("names with an underscore pass unless they shadow framing") {

@@ -38,7 +38,7 @@ inline std::string describe(const Headers& fields) {
 inline std::string describe(const Head& head, bool for_peer = false) {
   std::string text =
       head.is_request() ? head.method + " " + head.authority + " " + head.path : std::to_string(head.status);
-  if (!for_peer) text += head.scheme == "http" ? "" : " " + head.scheme;
+  if (!for_peer) text += head.scheme == (head.is_request() ? "http" : "") ? "" : " " + head.scheme;
   if (!for_peer && head.version == Version::http_1_0) text += " 1.0";
   if (head.content_length) text += " length=" + std::to_string(*head.content_length);
   if (!head.upgrade.empty()) text += " upgrade=" + head.upgrade;
