@@ -88,6 +88,12 @@ class HttpMesh(Mesh):
         return [e for e in map(json.loads, lines)
                 if e["event"] == event and all(e.get(k) == v for k, v in fields.items())]
 
+    def nothing_open(self, node):
+        """Connections to applications are pooled: it is requests that must have ended."""
+        under_way = self.lab.metrics(node).total("weir_requests_in_flight")
+        assert under_way == 0, f"{node}: {under_way} requests under way"
+        return True
+
     def begin(self):
         super().begin()
         self.log_marks = {pod: len((self.directory(pod) / "requests.log").read_text().splitlines()) for pod in self.pods}
