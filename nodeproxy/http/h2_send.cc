@@ -78,8 +78,8 @@ Result<uint32_t> Connection::request(const Head& head, bool end) {
 }
 
 Status Connection::respond(uint32_t id, const Head& head, bool end) {
-  Stream* stream = sendable(id);
-  if (!stream || role_ != Role::server || stream->head_sent)
+  Stream* stream = streams_.find(id);
+  if (!stream || stream->closed || stream->cause != Cause::none || role_ != Role::server || stream->head_sent)
     return weir::fail(Source::downstream, Reason::stream_reset);
   const char* rule = writer_->response(head, stream->connect);
   const bool bodyless = stream->head_request || head.status == 204 || head.status == 304;
@@ -190,6 +190,7 @@ size_t Connection::produce(std::span<std::byte> into) {
       control_.assign(first + fits, first + n);
     }
     if (n < 0) terminate(kInternalError, Reason::internal);
+    note_end();
   }
   const size_t used = into.size() - out_.size();
   out_ = {};
