@@ -30,7 +30,6 @@ struct Callbacks {
 
   // h2_send.cc
   static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user);
-  static int frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int error, void* user);
   static ssize_t read_body(nghttp2_session*, int32_t id, uint8_t* into, size_t size, uint32_t* flags,
                            nghttp2_data_source* source, void* user);
   static int send_data(nghttp2_session*, nghttp2_frame* frame, const uint8_t* header, size_t size,

@@ -25,7 +25,7 @@ const nghttp2_option* options() {
     nghttp2_option_set_max_reserved_remote_streams(option, 0);
     nghttp2_option_set_max_settings(option, kSettingsMax);
     nghttp2_option_set_max_outbound_ack(option, kUnsentAcksMax);
-    nghttp2_option_set_max_send_header_block_length(option, 2 * kSentHeadBytesMax);
+    nghttp2_option_set_max_send_header_block_length(option, 2 * kSentHeadBytesMax);  // HPACK at its worst
     // Debian's 1.52 has both, but the first counts the pieces in which a CONTINUATION's header arrives, and the second
     // looks at a clock of its own: Glitches does their work.
     nghttp2_option_set_max_continuations(option, SIZE_MAX / 2);
@@ -191,9 +191,8 @@ void Connection::fault(Stream* stream, Reason reason, uint32_t error_code, const
 
 // nghttp2 has closed it. Why is known from what led there.
 void Connection::close(Stream* stream, uint32_t error_code) {
-  const bool client = role_ == Role::client;
-  const bool unprocessed = client && !stream->head_received &&
-                           (!stream->on_wire || error_code == kRefusedStream || stream->id > goaway_last_);
+  // Above GOAWAY's last stream, and what was not sent before it, nghttp2 closes with this code as well.
+  const bool unprocessed = role_ == Role::client && !stream->head_received && error_code == kRefusedStream;
   if (stream->cause == Cause::owner) {
     tell_closed(stream, false, Reason::cancelled, error_code, false);
   } else if (stream->cause == Cause::fault) {

@@ -40,7 +40,7 @@ enum class Role : uint8_t { server, client };
 
 // Error codes of RST_STREAM and GOAWAY (RFC 9113 section 7).
 inline constexpr uint32_t kNoError = 0, kProtocolError = 1, kInternalError = 2, kStreamClosed = 5,
-                          kRefusedStream = 7, kCancel = 8, kEnhanceYourCalm = 11;
+                          kFrameSizeError = 6, kRefusedStream = 7, kCancel = 8, kEnhanceYourCalm = 11;
 
 inline constexpr size_t kSendLowWaterBytes = limits::http_buffered_max_bytes;
 
@@ -166,6 +166,7 @@ class Connection {
   void receive(std::span<const std::byte> bytes);
   void add_glitch(Glitch glitch);
   void collect_replies();
+  void note_end();
 
   // h2_connection.cc
   Error error_of(uint32_t error_code) const;

@@ -26,6 +26,8 @@ enum class FrameType : uint8_t {
 
 inline constexpr uint8_t kFlagAck = 0x1, kFlagEndStream = 0x1;
 inline constexpr size_t kFrameHeaderBytes = 9;
+inline constexpr uint32_t kFrameBytesMax =
+    16'384;  // of payload: SETTINGS_MAX_FRAME_SIZE is left at its default
 
 struct FrameHeader {
   uint32_t length = 0;

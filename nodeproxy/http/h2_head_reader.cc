@@ -66,7 +66,9 @@ bool HeadReader::add_known(std::string_view name, std::string_view value) {
         return false;
       }
       if (name != "cookie" || kind_ != Kind::request) return false;
-      if (crumbs_++ > 0) cookie_ += "; ";
+      ++crumbs_;
+      if (!cookie_.empty() && !value.empty())
+        cookie_ += "; ";  // an empty crumb must not leave a space at the edge
       cookie_ += value;
       return crumbs_ > 1;  // the first holds the place
     case 14: {

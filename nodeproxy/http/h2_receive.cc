@@ -31,6 +31,7 @@ Status Connection::feed(std::span<const std::byte> bytes, io::TimePoint now) {
     const FrameReader::Step step = frames_.next(bytes);
     if (step.began) on_frame_begins(frames_.header());
     if (!ended_) receive(bytes.first(step.bytes));
+    if (step.ended && !ended_) collect_replies();
     if (step.ended && !ended_) on_frame_ended(frames_.header());
     bytes = bytes.subspan(step.bytes);
   }
@@ -42,6 +43,10 @@ Status Connection::feed(std::span<const std::byte> bytes, io::TimePoint now) {
 // What can be told from a frame's header alone, before nghttp2 acts on the frame.
 void Connection::on_frame_begins(const FrameHeader& frame) {
   const bool ack = (frame.flags & kFlagAck) != 0;
+  if (frame.length > kFrameBytesMax) {
+    broken_rule_ = "a frame is longer than 16 KiB";
+    return terminate(kFrameSizeError, broken_reason());
+  }
   switch (static_cast<FrameType>(frame.type)) {
     case FrameType::data: data_in_frame_ = false; return check_closed(frame);
     case FrameType::headers: continuations_ = 0; return check_closed(frame);
@@ -113,13 +118,12 @@ void Connection::receive(std::span<const std::byte> bytes) {
     broken_rule_ = nghttp2_strerror(static_cast<int>(taken));
     if (taken == NGHTTP2_ERR_FLOODED) return terminate(kEnhanceYourCalm, Reason::flood);
     if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC) return terminate(kProtocolError, broken_reason());
-    return terminate(kInternalError, Reason::internal);
+    terminate(kInternalError, Reason::internal);
   }
-  collect_replies();
 }
 
 // nghttp2 answers by itself: ACKs, RST_STREAM, and, on a connection error of which it tells nobody, GOAWAY. Taking its
-// control frames out here, after each frame, closes the streams that broke a rule and ends the connection at the frame
+// control frames out at the end of each frame closes the streams that broke a rule and ends the connection at the frame
 // that is to blame, however the bytes were cut.
 void Connection::collect_replies() {
   if (ended_ || nghttp2_session_get_outbound_queue_size(session_.get()) == 0) return;
@@ -131,15 +135,17 @@ void Connection::collect_replies() {
     control_.insert(control_.end(), first, first + n);
   }
   collecting_ = false;
-  if (ended_) return;
-  if (n < 0) return terminate(kInternalError, Reason::internal);
-  if (nghttp_end_) {
-    ended_ = error_of(nghttp_end_->error_code);
-    broken_rule_ = nghttp_end_->rule.c_str();
-    end_streams(ended_->reason, nghttp_end_->error_code);
-  } else if (replies_ > kRepliesMax) {
-    add_glitch(Glitch::unread_replies);
-  }
+  if (n < 0) terminate(kInternalError, Reason::internal);
+  note_end();
+  if (!ended_ && replies_ > kRepliesMax) add_glitch(Glitch::unread_replies);
+}
+
+// A GOAWAY of nghttp2's own has left it.
+void Connection::note_end() {
+  if (ended_ || !nghttp_end_) return;
+  ended_ = error_of(nghttp_end_->error_code);
+  broken_rule_ = nghttp_end_->rule.c_str();
+  end_streams(ended_->reason, nghttp_end_->error_code);
 }
 
 // The head or trailers of a stream begin. A failure here makes nghttp2 skip the block; the RST_STREAM that was submitted
@@ -269,6 +275,7 @@ void Callbacks::response_received(Connection& c, Stream* stream, bool end) {
   } else {
     stream->head_received = true;
     stream->tunnel = stream->connect && head.status / 100 == 2;
+    if (stream->connect) head.content_length.reset();  // which nghttp2 does not compare with the DATA
   }
   if (!stream->released) c.events_.on_head(stream->id, std::move(head), end);
 }

@@ -34,7 +34,6 @@ const nghttp2_session_callbacks* Callbacks::all() {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, stream_closed);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, frame_sent);
-    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, frame_not_sent);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     return callbacks;
   }();
@@ -78,8 +77,8 @@ Result<uint32_t> Connection::request(const Head& head, bool end) {
 }
 
 Status Connection::respond(uint32_t id, const Head& head, bool end) {
-  Stream* stream = sendable(id);
-  if (!stream || role_ != Role::server || stream->head_sent)
+  Stream* stream = streams_.find(id);
+  if (!stream || stream->closed || stream->cause != Cause::none || role_ != Role::server || stream->head_sent)
     return weir::fail(Source::downstream, Reason::stream_reset);
   const char* rule = writer_->response(head, stream->connect);
   const bool bodyless = stream->head_request || head.status == 204 || head.status == 304;
@@ -190,6 +189,7 @@ size_t Connection::produce(std::span<std::byte> into) {
       control_.assign(first + fits, first + n);
     }
     if (n < 0) terminate(kInternalError, Reason::internal);
+    note_end();
   }
   const size_t used = into.size() - out_.size();
   out_ = {};
@@ -299,15 +299,6 @@ void Connection::end_reached(Stream* stream) {
   if (!stream->reset_after_end || stream->remote_ended || stream->cause != Cause::none) return;
   stream->cause = Cause::owner;
   nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, static_cast<int32_t>(stream->id), kNoError);
-}
-
-// A head that nghttp2 would not compress; all other reasons are ends that are told elsewhere.
-int Callbacks::frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int error, void* user) {
-  auto& c = *static_cast<Connection*>(user);
-  if (frame->hd.type != NGHTTP2_HEADERS || error != NGHTTP2_ERR_FRAME_SIZE_ERROR) return 0;
-  if (Stream* stream = c.streams_.find(static_cast<uint32_t>(frame->hd.stream_id)))
-    c.fault(stream, Reason::head_too_large, kInternalError, nghttp2_strerror(error));
-  return 0;
 }
 
 }  // namespace weir::http::h2

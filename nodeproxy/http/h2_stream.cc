@@ -53,7 +53,8 @@ void BodyQueue::clear() {
 Stream* StreamTable::find(uint32_t id) const {
   if (streams_.empty() || streams_.back()->id < id) return nullptr;
   if (streams_.back()->id == id) return streams_.back().get();
-  return (*position(streams_, id))->id == id ? position(streams_, id)->get() : nullptr;
+  Stream* stream = position(streams_, id)->get();
+  return stream->id == id ? stream : nullptr;
 }
 
 Stream* StreamTable::add(uint32_t id) {

@@ -179,6 +179,36 @@ TEST_CASE("CONNECT has an authority alone and becomes a tunnel") {
   CHECK(j.client.streams.at(id).body == "pong-pong");
 }
 
+TEST_CASE("the length of an answer that refuses CONNECT is not believed") {
+  Joined j;
+  Head head;
+  head.method = "CONNECT";
+  head.authority = "db.example:5432";
+  const uint32_t id = j.client.request(head, false);
+  j.settle();
+  Head reply = answer(403);
+  reply.content_length = 3;
+  REQUIRE(j.server.connection->respond(id, reply, false));
+  j.server.write(id, "denied");
+  j.server.connection->finish(id);
+  j.settle();
+  CHECK_FALSE(j.client.streams.at(id).head().content_length.has_value());
+  CHECK(j.client.streams.at(id).body == "denied");
+  CHECK(j.client.streams.at(id).whole());
+}
+
+TEST_CASE("a body may be written and finished before its answer's head is given") {
+  Joined j;
+  const uint32_t id = j.client.request(get());
+  j.settle();
+  j.server.write(id, "body");
+  j.server.connection->finish(id);
+  REQUIRE(j.server.connection->respond(id, answer(), false));
+  j.settle();
+  CHECK(j.client.streams.at(id).body == "body");
+  CHECK(j.client.streams.at(id).whole());
+}
+
 TEST_CASE("extended CONNECT carries an upgrade once the server has said that it takes it") {
   Joined j;
   REQUIRE(j.client.connection->takes_extended_connect());

@@ -242,6 +242,12 @@ TEST_CASE("cookie crumbs become one field where the first stood") {
   CHECK(text_of(raw.end.streams.at(1).head().headers) == "cookie: a=b; c=d; e=f\nx: 1\n");
 }
 
+TEST_CASE("empty cookie crumbs leave no space at the edge of the joined field") {
+  Raw raw(Role::server);
+  REQUIRE(raw.say(raw.hpack.headers(1, get_fields({{"cookie", ""}, {"cookie", "a=b"}, {"cookie", ""}}))));
+  CHECK(text_of(raw.end.streams.at(1).head().headers) == "cookie: a=b\n");
+}
+
 TEST_CASE("unknown methods, OPTIONS of *, other schemes and status codes pass as they are") {
   Raw raw(Role::server);
   REQUIRE(raw.say(raw.hpack.headers(
