@@ -128,15 +128,17 @@ PathFault normalise(std::string_view path, bool last_is_beginning, std::string& 
   return PathFault::none;
 }
 
-bool equal_without_case(std::string_view text, std::string_view lower) {
-  return std::equal(text.begin(), text.end(), lower.begin(), lower.end(),
-                    [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a + ('a' - 'A') == b); });
-}
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 }  // namespace
 
 bool is_token(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return is(c, kToken); });
+}
+
+bool same_field(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 
 bool is_field_value(std::string_view text) {
@@ -153,7 +155,7 @@ bool is_connection_field(std::string_view name) {
                                          "keep-alive",        "proxy-connection", "te",     "trailer",
                                          "transfer-encoding", "upgrade"};
   return std::any_of(std::begin(kNames), std::end(kNames),
-                     [&](std::string_view known) { return equal_without_case(name, known); });
+                     [&](std::string_view known) { return same_field(name, known); });
 }
 
 std::string_view describe(PathFault fault) {

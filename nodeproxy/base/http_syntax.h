@@ -12,6 +12,9 @@ namespace weir::http_syntax {
 // 1*tchar.
 bool is_token(std::string_view text);
 
+// Whether two names of fields are the same: ASCII, without case.
+bool same_field(std::string_view a, std::string_view b);
+
 // A field's value: no control but the tab, and no space or tab at either edge. May be empty.
 bool is_field_value(std::string_view text);
 

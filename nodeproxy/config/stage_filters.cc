@@ -25,7 +25,7 @@ std::string lower(std::string text) {
 // Host is not in a head's fields (it is the authority), so an edit of it would make a second one.
 bool read_edited_name(const std::string& field, const std::string& from, std::string& into,
                       std::string& wrong) {
-  if (lower(from) == "host") {
+  if (http_syntax::same_field(from, "host")) {
     wrong = fmt::format("{}: Host is changed by a rewrite of the hostname, not by an edit", field);
     return false;
   }
@@ -45,7 +45,7 @@ bool read_pairs(const std::string& field,
                       field, name, kValueMaxBytes);
       return false;
     }
-    const auto same = [&](const auto& earlier) { return lower(earlier.first) == lower(name); };
+    const auto same = [&](const auto& earlier) { return http_syntax::same_field(earlier.first, name); };
     if (std::any_of(into.begin(), into.end(), same)) continue;
     into.emplace_back(std::move(name), pair.value());
   }

@@ -6,6 +6,8 @@
 // Thread: config, pure.
 #include <re2/re2.h>
 
+#include <algorithm>
+
 #include "nodeproxy/base/http_syntax.h"
 #include "nodeproxy/config/stage_value.h"
 
@@ -114,17 +116,24 @@ bool Reader::read_match(const v1::RouteMatch& from, RouteMatch& into) {
   if (!from.method().empty() && !http_syntax::is_token(from.method()))
     return fail(fmt::format("method: '{}' is no method", from.method()));
   into.method = from.method();
+  // Of several conditions on one name the first counts, as the Gateway API has it.
   for (const v1::ValueMatch& header : from.headers()) {
-    ValueMatch& read = into.headers.emplace_back();
+    ValueMatch read;
     if (!read_field_name("headers", header.name(), read.name, wrong_) ||
         !read_value_match("headers", header, read))
       return false;
+    const auto same = [&](const ValueMatch& earlier) {
+      return http_syntax::same_field(earlier.name, read.name);
+    };
+    if (std::none_of(into.headers.begin(), into.headers.end(), same)) into.headers.push_back(std::move(read));
   }
   for (const v1::ValueMatch& parameter : from.query()) {
-    ValueMatch& read = into.query.emplace_back();
+    ValueMatch read;
     read.name = parameter.name();
     if (read.name.empty()) return fail("query: a parameter without a name");
     if (!read_value_match("query", parameter, read)) return false;
+    const auto same = [&](const ValueMatch& earlier) { return earlier.name == read.name; };
+    if (std::none_of(into.query.begin(), into.query.end(), same)) into.query.push_back(std::move(read));
   }
   const Filters& filters = table_.rules[into.rule].filters;
   const bool by_prefix = (filters.rewrite && filters.rewrite->path.to == PathModifier::To::prefix) ||

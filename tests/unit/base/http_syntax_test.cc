@@ -153,6 +153,13 @@ TEST_CASE("tokens are of tchar and not empty") {
   }
 }
 
+TEST_CASE("names of fields are the same without case, in ASCII only") {
+  CHECK(same_field("Content-Type", "content-tYPE"));
+  CHECK_FALSE(same_field("a", "ab"));
+  CHECK_FALSE(same_field("\xc4", "\xe4"));
+  CHECK_FALSE(same_field("[", "{"));
+}
+
 TEST_CASE("field values have no control but the tab, and no space at an edge") {
   for (const char* good : {"", "a", "a b", "a\tb", "\x80\xff", "~!"}) CHECK(is_field_value(good));
   for (const std::string_view bad : {" a", "a ", "\ta", "a\t", "a\rb", "a\nb", "a\x01", "a\x7f", " "})

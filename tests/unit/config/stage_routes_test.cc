@@ -133,6 +133,18 @@ TEST_CASE("of header edits for one name the first counts") {
   CHECK(read_table->rules[0].filters.request_headers.set[0].second == "1");
 }
 
+TEST_CASE("of conditions of a match on one name the first counts") {
+  const auto read_table =
+      read(table("", R"(matches { headers { name: "X" exact: "1" } headers { name: "x" exact: "2" }
+    headers { name: "y" exact: "3" } query { name: "q" exact: "4" } query { name: "q" exact: "5" }
+    query { name: "Q" exact: "6" } })"));
+  const RouteMatch& match = read_table->matches[0];
+  REQUIRE(match.headers.size() == 2);
+  CHECK(match.headers[0].exact == "1");
+  REQUIRE(match.query.size() == 2);
+  CHECK(match.query[0].exact == "4");
+}
+
 TEST_CASE("broken matches are refused with their place") {
   for (const Row& row : {
            Row{R"(rule: 1)", "matches[0].rule: 1 of 1"},

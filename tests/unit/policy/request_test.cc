@@ -111,6 +111,7 @@ TEST_CASE("a host matches by a trailing star or a leading star and dot, which st
   CHECK_FALSE(matches(leading, get("/", "example.com")));
   CHECK_FALSE(matches(leading, get("/", "xexample.com")));
   CHECK_FALSE(matches(leading, get("/", ".example.com.evil")));
+  CHECK_FALSE(matches(leading, get("/", ".example.com")));
   CHECK(matches(trailing, get("/", "API.example.com")));
   CHECK_FALSE(matches(trailing, get("/", "ap")));
   CHECK_FALSE(matches(trailing, get("/", "apix.example.com")));
