@@ -24,6 +24,13 @@ std::vector<std::string> read_patterns(const Field& field) {
   return out;
 }
 
+std::vector<std::string> read_principals(const Field& field) {
+  for (const auto& item : field.items()) {
+    if (item.needed_text() == "spiffe://") item.refuse("names nobody");
+  }
+  return read_patterns(field);
+}
+
 // Namespaces are named in full.
 std::vector<std::string> read_names(const Field& field) {
   for (const auto& item : field.items()) {
@@ -53,20 +60,20 @@ bool is_host_pattern(std::string_view host) {
   });
 }
 
-// Exact, or with one * at its end or start; in lower case, without the trailing dot.
+// Exact, or with one * at its end, or with "*." at its start; in lower case, without the trailing dot.
 std::vector<std::string> read_hosts(const Field& field) {
   std::vector<std::string> out;
   for (const auto& item : field.items()) {
     std::string host = lower_case(item.needed_text());
-    if (host.size() > 1 && host.back() == '.') host.pop_back();
+    if (host.size() > 1 && host.back() == '.' && host != "*.") host.pop_back();
     std::string_view bare = host;
-    if (bare.starts_with('*')) {
-      bare.remove_prefix(1);
+    if (bare.starts_with("*.") && bare.size() > 2) {
+      bare.remove_prefix(2);
     } else if (bare.ends_with('*')) {
       bare.remove_suffix(1);
     }
     if (!is_host_pattern(bare)) {
-      item.refuse("is no host, without port and with one * at its start or end at most: " + host);
+      item.refuse("is no host, without port, and with *. at its start or one * at its end at most: " + host);
     }
     out.push_back(std::move(host));
   }
@@ -86,18 +93,20 @@ std::vector<std::string> read_methods(const Field& field) {
   return out;
 }
 
-// Paths are compared in their normal form (http.md): a pattern that is not in it would never match.
+// Paths are compared in their normal form (http.md), and so a pattern has to be in it.
 void check_normal_path(const Field& item, std::string path) {
-  if (path.ends_with('*')) path.pop_back();
+  const bool star = path.ends_with('*');
+  if (star) path.pop_back();
   if (path.empty()) return;
   if (path.front() != '/') item.refuse("must start with /, or be *");
-  for (const std::string_view never : {"//", "/./", "/../", "?", "#", "\\"}) {
-    if (path.find(never) != std::string::npos) {
-      item.refuse("would never match: the normal form of a path has no " + std::string(never));
-    }
+  if (const auto why = ambiguity_of(path); !why.empty()) item.refuse(why);
+  const auto refuse = [&](std::string_view why) {
+    item.refuse("is not how paths are compared: " + std::string(why));
+  };
+  for (const std::string_view never : {"//", "/./", "/../", "?", "#"}) {
+    if (path.find(never) != std::string::npos) refuse("their normal form has no " + std::string(never));
   }
-  if (path.ends_with("/.") || path.ends_with("/.."))
-    item.refuse("would never match: it ends with a dot segment");
+  if (!star && (path.ends_with("/.") || path.ends_with("/.."))) refuse("it ends with a dot segment");
   for (size_t at = path.find('%'); at != std::string::npos; at = path.find('%', at + 1)) {
     const std::string digits = path.substr(at + 1, 2);
     if (digits.size() < 2 || digits.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
@@ -106,11 +115,11 @@ void check_normal_path(const Field& item, std::string path) {
     const char c = static_cast<char>(std::stoi(digits, nullptr, 16));
     if (std::string_view("-._~").find(c) != std::string_view::npos || (c >= '0' && c <= '9') ||
         (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) {
-      item.refuse("would never match: the normal form does not escape " + std::string(1, c));
+      refuse("their normal form does not escape " + std::string(1, c));
     }
   }
   const bool visible = std::ranges::all_of(path, [](char c) { return c > ' ' && c <= '~'; });
-  if (!visible) item.refuse("would never match: paths are visible ASCII, everything else is escaped");
+  if (!visible) refuse("they are visible ASCII, everything else is escaped");
 }
 
 std::vector<std::string> read_paths(const Field& field) {
@@ -168,8 +177,8 @@ Match read_from(const Field& entry, Reading& reading) {
   if (entry.entries().empty()) entry.refuse("says nothing; leave `from` out to mean everybody");
   refuse_empty_lists(entry);
   Match match;
-  match.principals = read_patterns(entry["principals"]);
-  match.not_principals = read_patterns(entry["notPrincipals"]);
+  match.principals = read_principals(entry["principals"]);
+  match.not_principals = read_principals(entry["notPrincipals"]);
   match.namespaces = read_names(entry["namespaces"]);
   match.not_namespaces = read_names(entry["notNamespaces"]);
   match.ip_blocks = read_blocks(entry["ipBlocks"]);

@@ -23,7 +23,7 @@ struct Unit {
   std::string_view name;
   uint64_t ms;
 };
-// "ms" before "m" and "s": the first that fits is meant.
+// "ms" before "m": the first that fits is meant.
 constexpr auto kUnits = std::to_array<Unit>({{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}});
 
 // ^([0-9]{1,5}(h|m|s|ms)){1,4}$, the components added up.

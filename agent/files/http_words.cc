@@ -72,9 +72,22 @@ bool is_token(std::string_view text) {
   });
 }
 
-std::string read_header_name(const Field& field) {
+std::string read_token(const Field& field) {
   std::string value = read_short(field, 256);
-  if (!is_token(value)) field.refuse("is no name of a header field: " + value);
+  if (!is_token(value)) field.refuse("is no name such as x-version: " + value);
+  return value;
+}
+
+std::string read_header_name(const Field& field) {
+  // They say where a message ends or belong to one connection (RFC 9110 §7.6.1): the proxy takes them out of a head and
+  // writes them anew, so that no rule can look at them or change them.
+  static constexpr auto kOfConnection = std::to_array<std::string_view>(
+      {"connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy-connection", "te",
+       "trailer", "transfer-encoding", "upgrade"});
+  std::string value = read_token(field);
+  if (std::ranges::find(kOfConnection, lower_case(value)) != kOfConnection.end()) {
+    field.refuse("is a field of the connection or the framing, which no rule sees: " + value);
+  }
   return value;
 }
 
@@ -127,10 +140,23 @@ std::string read_origin(const Field& field) {
   field.refuse("is no origin such as https://example.com or https://*.example.com: " + value);
 }
 
+std::string_view ambiguity_of(std::string_view path) {
+  const std::string lower = lower_case(path);
+  for (const std::string_view hidden : {"%2f", "%5c", "%00", "\\"}) {
+    if (lower.find(hidden) != std::string::npos) return "has %2F, %5C, %00 or \\, on which servers disagree";
+  }
+  // Some servers take these for dot segments; RFC 3986 does not.
+  for (const std::string_view dotted : {"/..;", "/.;"}) {
+    if (lower.find(dotted) != std::string::npos) return "has a dot segment with a parameter";
+  }
+  return {};
+}
+
 std::string read_match_path(const Field& field) {
   std::string path = read_short(field, 1024);
   if (path.front() != '/') field.refuse("must start with /: " + path);
-  for (const std::string_view never : {"//", "/./", "/../", "%2f", "%2F", "#"}) {
+  if (const auto why = ambiguity_of(path); !why.empty()) field.refuse(std::string(why) + ": " + path);
+  for (const std::string_view never : {"//", "/./", "/../", "#"}) {
     if (path.find(never) != std::string::npos)
       field.refuse("must not have " + std::string(never) + ": " + path);
   }
@@ -142,13 +168,18 @@ std::string read_match_path(const Field& field) {
 std::string read_url_path(const Field& field) {
   std::string path = read_short(field, 1024);
   if (path.front() != '/') field.refuse("must start with /: " + path);
+  if (const auto why = ambiguity_of(path); !why.empty()) field.refuse(std::string(why) + ": " + path);
   if (!has_path_characters(path)) field.refuse("has a character that no path has: " + path);
   return path;
 }
 
 std::string read_regex(const Field& field, size_t max_chars) {
   std::string value = read_short(field, max_chars);
-  RE2::Options options(RE2::Quiet);
+  // As the proxy compiles it: over bytes, since a client may send any.
+  RE2::Options options(RE2::Latin1);
+  options.set_log_errors(false);
+  options.set_dot_nl(true);
+  options.set_never_capture(true);
   options.set_max_mem(limits::route_regex_max_bytes);
   const RE2 compiled(value, options);
   if (!compiled.ok()) field.refuse("is no regular expression (RE2): " + compiled.error());

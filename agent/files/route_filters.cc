@@ -11,17 +11,9 @@
 namespace weir::agent {
 namespace {
 
-// They say where a message ends or belong to one connection: a route that edits them would give what is forwarded two
-// meanings (http.md, rule zero).
-constexpr auto kFramingFields =
-    std::to_array<std::string_view>({"connection", "content-length", "keep-alive", "proxy-connection", "te",
-                                     "trailer", "transfer-encoding", "upgrade"});
-
 std::string read_edited_name(const Field& field) {
   std::string name = read_header_name(field);
-  if (std::ranges::find(kFramingFields, lower_case(name)) != kFramingFields.end()) {
-    field.refuse("is a field of the connection or the framing, which a route must not change: " + name);
-  }
+  if (lower_case(name) == "host") field.refuse("is Host, which is changed by URLRewrite.hostname");
   return name;
 }
 
@@ -124,10 +116,8 @@ Cors read_cors(const Field& field) {
   for (const auto& entry : field["allowMethods"].items(9)) {
     cors.allow_methods.push_back(entry.text() == "*" ? "*" : read_standard_method(entry));
   }
-  for (const auto& entry : field["allowHeaders"].items(64))
-    cors.allow_headers.push_back(read_header_name(entry));
-  for (const auto& entry : field["exposeHeaders"].items(64))
-    cors.expose_headers.push_back(read_header_name(entry));
+  for (const auto& entry : field["allowHeaders"].items(64)) cors.allow_headers.push_back(read_token(entry));
+  for (const auto& entry : field["exposeHeaders"].items(64)) cors.expose_headers.push_back(read_token(entry));
   check_star(field["allowOrigins"], cors.allow_origins);
   check_star(field["allowMethods"], cors.allow_methods);
   check_star(field["allowHeaders"], cors.allow_headers);

@@ -39,7 +39,7 @@ std::vector<ValueMatch> read_query(const Field& query) {
     const bool regex = is_regex(entry);
     std::string value = regex ? read_regex(entry["value"], kRegexMaxChars) : entry["value"].needed_text();
     if (value.size() > 1024) entry["value"].refuse("is longer than 1024 characters");
-    add_once({read_header_name(entry["name"]), std::move(value), regex}, out);
+    add_once({read_token(entry["name"]), std::move(value), regex}, out);
   }
   return out;
 }

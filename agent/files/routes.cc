@@ -64,7 +64,7 @@ Retry read_retry(const Field& field) {
   field.only({"codes", "attempts", "backoff"});
   Retry retry;
   for (const auto& code : field["codes"].items()) retry.statuses.push_back(code.number(400, 599));
-  retry.attempts = field["attempts"].number_or(0, 1, INT32_MAX);
+  retry.attempts = field["attempts"].number_or(0, 1, 100);
   if (field["backoff"].present()) retry.backoff_ms = field["backoff"].duration_ms(0, UINT32_MAX);
   return retry;
 }
@@ -98,7 +98,7 @@ SessionPersistence read_persistence(const Field& field) {
   for (const auto& name : {field["sessionName"], cookie["name"], header["name"]}) {
     if (!name.present()) continue;
     if (!out.name.empty()) name.refuse("and sessionName exclude each other");
-    out.name = read_header_name(name);
+    out.name = out.header ? read_header_name(name) : read_token(name);
   }
   return out;
 }

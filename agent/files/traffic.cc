@@ -23,7 +23,7 @@ HashKey read_hash(const Field& hash) {
   const auto take = [&](const char* member, HashKey::Of of) {
     if (!hash[member].present()) return;
     ++said;
-    key = {of, read_header_name(hash[member])};
+    key = {of, of == HashKey::Of::header ? read_header_name(hash[member]) : read_token(hash[member])};
   };
   take("header", HashKey::Of::header);
   take("cookie", HashKey::Of::cookie);

@@ -1,8 +1,9 @@
 // Manifests as people and programs may write them: YAML → objects → resources. A file is refused whole, in words and
 // with the line, or taken whole; what is taken has one name each and derives, twice the same, to tables that point at
-// their own rules and to policies whose layer 7 is marked.
+// their own rules and to policies whose layer 7 is marked; and the proxy takes all of it.
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <set>
 #include <string>
@@ -10,6 +11,7 @@
 #include "agent/derive/derive.h"
 #include "agent/files/endpoints.h"
 #include "agent/files/parse.h"
+#include "nodeproxy/config/build.h"
 #include "nodeproxy/config/mesh.pb.h"
 
 namespace {
@@ -73,14 +75,22 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   add_missing_slices(objects);
 
   const std::set<std::string> announced;
-  const TrustBundle trust{1, {}};
+  const TrustBundle trust{1, {"root"}};
   const Derived derived = derive({objects, "n1", "cluster.local", announced, trust});
+  pb::Update update;
+  update.set_version(1);
+  update.set_full_state(true);
   for (const auto& [id, bytes] : derived.resources) {
-    pb::Resource resource;
+    pb::Resource& resource = *update.add_changed();
     check(resource.ParseFromString(bytes));
     if (resource.has_routes()) check_table(resource.routes());
     if (resource.has_policy()) check_policy(resource.policy());
   }
   check(derive({objects, "n1", "cluster.local", announced, trust}).resources == derived.resources);
+  weir::config::Builder builder;
+  if (const auto applied = builder.apply(update); !applied) {
+    std::fprintf(stderr, "%s\n", weir::config::describe(applied.error()).c_str());
+    std::abort();
+  }
   return 0;
 }

@@ -52,11 +52,12 @@ TEST_CASE("hosts are exact or have a star at one end, in lower case and without 
 
 TEST_CASE("methods, paths and gRPC calls are read with their twins") {
   const Match match =
-      to("methods: [GET, \"P*\"], notMethods: [TRACE], paths: [/a, \"/b/*\", \"*\", /%2Fx], notPaths: [/c], "
+      to("methods: [GET, \"P*\"], notMethods: [TRACE], paths: [/a, \"/b/*\", \"*\", /%7Cx, \"/.ht*\", "
+         "\"/.*\"], notPaths: [/c], "
          "grpc: [shop.Cart/Add, \"shop.Cart/*\", \"*\"], notGrpc: [shop.Cart/Drop]");
   CHECK(match.methods == Texts{"GET", "P*"});
   CHECK(match.not_methods == Texts{"TRACE"});
-  CHECK(match.paths == Texts{"/a", "/b/*", "*", "/%2Fx"});
+  CHECK(match.paths == Texts{"/a", "/b/*", "*", "/%7Cx", "/.ht*", "/.*"});
   CHECK(match.not_paths == Texts{"/c"});
   CHECK(match.grpc == Texts{"shop.Cart/Add", "shop.Cart/*", "*"});
   CHECK(match.not_grpc == Texts{"shop.Cart/Drop"});
@@ -98,22 +99,32 @@ TEST_CASE("a pattern that could never match, and whatever else is no condition, 
            {"to: [{hosts: [\"web:80\"]}]", "to[0].hosts[0] is no host, without port"},
            {"to: [{hosts: [\"*.a.*\"]}]", "is no host"},
            {"to: [{hosts: [\"a b\"]}]", "is no host"},
+           {"to: [{hosts: [\"*a.b\"]}]", "is no host"},
+           {"to: [{hosts: [\"*.\"]}]", "is no host"},
+           {"to: [{hosts: [\"[::1]:80\"]}]", "is no host"},
+           {"from: [{principals: [\"spiffe://\"]}]", "principals[0] names nobody"},
+           {"when: [{header: Te, values: [x]}]", "is a field of the connection"},
            {"to: [{hosts: []}]", "to[0].hosts is empty"},
            {"to: [{methods: [get]}]", "would never match: methods are written in upper case"},
            {"to: [{methods: [\"G T\"]}]", "is no method"},
            {"to: [{methods: [\"*T\"]}]", "may have a * only at its end"},
            {"to: [{paths: [admin]}]", "must start with /"},
-           {"to: [{paths: [/a//b]}]", "would never match: the normal form of a path has no //"},
+           {"to: [{paths: [/a//b]}]", "is not how paths are compared: their normal form has no //"},
            {"to: [{paths: [/a/./b]}]", "has no /./"},
            {"to: [{paths: [/a/../b]}]", "has no /../"},
            {"to: [{paths: [/a/..]}]", "ends with a dot segment"},
            {"to: [{paths: [\"/a?b\"]}]", "has no ?"},
            {"to: [{paths: [\"/a#b\"]}]", "has no #"},
-           {"to: [{paths: ['/a\\b']}]", "has no \\"},
-           {"to: [{paths: [/%61]}]", "the normal form does not escape a"},
+           {"to: [{paths: ['/a\\b']}]", "has %2F, %5C, %00 or \\"},
+           {"to: [{paths: [/a%2fb]}]", "has %2F, %5C, %00 or"},
+           {"to: [{paths: [/a%5Cb]}]", "has %2F, %5C, %00 or"},
+           {"to: [{paths: [/a%00b]}]", "has %2F, %5C, %00 or"},
+           {"to: [{paths: [\"/a/..;x\"]}]", "has a dot segment with a parameter"},
+           {"to: [{paths: [\"/.;x/b*\"]}]", "has a dot segment with a parameter"},
+           {"to: [{paths: [/%61]}]", "their normal form does not escape a"},
            {"to: [{paths: [/%zz]}]", "has a % that begins no escape"},
            {"to: [{paths: [/%4]}]", "has a % that begins no escape"},
-           {"to: [{paths: [\"/\xc3\xa4\"]}]", "paths are visible ASCII"},
+           {"to: [{paths: [\"/\xc3\xa4\"]}]", "they are visible ASCII"},
            {"to: [{paths: [\"/*/b\"]}]", "may have a * only at its end"},
            {"to: [{grpc: [shop.Cart]}]", "must be package.Service/Method"},
            {"to: [{grpc: [/shop.Cart/Add]}]", "must be package.Service/Method"},
@@ -124,7 +135,7 @@ TEST_CASE("a pattern that could never match, and whatever else is no condition, 
            {"when: [{values: [x]}]", "needs exactly one of header, claim, sourceLabel"},
            {"when: [{header: a, claim: b, values: [x]}]", "needs exactly one of"},
            {"when: [{header: a}]", "needs values or notValues"},
-           {"when: [{header: \"a b\", values: [x]}]", "is no name of a header field"},
+           {"when: [{header: \"a b\", values: [x]}]", "is no name such as x-version"},
            {"when: [{header: a, values: [\"x*y\"]}]", "may have a * only at its end"},
            {"when: []", "when is empty"},
        }) {

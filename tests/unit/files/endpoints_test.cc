@@ -60,6 +60,18 @@ TEST_CASE("a service without slices gets them from the pods it selects, by famil
   CHECK(slices(objects) == "http=8080: 10.0.0.1 10.0.0.2; http=9090: 10.0.0.3; http=8080: fd00::1");
 }
 
+TEST_CASE("what a service's port says of its protocol is said by the slice's too") {
+  Objects objects;
+  service(objects).ports[0].app_protocol = "kubernetes.io/h2c";
+  pod(objects, "a", {"10.0.0.1"}).ports = {{"h", 8080}};
+  add_missing_slices(objects);
+  REQUIRE(objects.slices.size() == 1);
+  const EndpointSlice& slice = objects.slices.begin()->second;
+  REQUIRE(slice.ports.size() == 1);
+  CHECK(slice.ports[0].name == "http");
+  CHECK(slice.ports[0].app_protocol == "kubernetes.io/h2c");
+}
+
 TEST_CASE("pods that are not ready or terminating say so") {
   Objects objects;
   service(objects);

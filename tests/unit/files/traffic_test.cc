@@ -93,6 +93,7 @@ TEST_CASE("a traffic policy is refused for what is out of range, unknown, meanin
            {"balancer: Maglev, hash: {header: a, cookie: b}", "needs exactly one of"},
            {"balancer: Maglev, hash: {sourceIP: false}", "needs exactly one of"},
            {"balancer: Maglev, hash: {header: \"a b\"}", "spec.hash.header is no name"},
+           {"balancer: Maglev, hash: {header: Connection}", "is a field of the connection"},
            {"locality: {preference: Near}", "must be one of: None, SameZone, SameNode"},
            {"endpointWeights: [{weight: 1}]", "needs matchLabels"},
            {"slowStart: 30", "spec.slowStart is no duration such as 1h30m, 10s or 250ms: 30"},
