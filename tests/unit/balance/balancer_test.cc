@@ -1,7 +1,6 @@
 // How each balancer chooses among what is eligible: proportions, order, stickiness. Property tests print their seed.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <ctime>
 #include <map>
 #include <numeric>
 #include <random>
@@ -181,23 +180,4 @@ TEST_CASE("a lease counts once, follows its owner when moved, and ends once") {
   CHECK(state.tracked_endpoints() == 0);
   state.closed(7);  // more closed than opened changes nothing
   CHECK(state.open(7) == 0);
-}
-
-TEST_CASE("picking among 1,000 endpoints", "[.benchmark]") {
-  std::vector<std::string> addresses;
-  for (int i = 0; i < 1000; ++i)
-    addresses.push_back("10.0." + std::to_string(i / 250) + "." + std::to_string(1 + i % 250));
-  std::vector<Spec> specs;
-  for (const std::string& address : addresses) specs.push_back({.address = address.c_str()});
-  for (const size_t count : {size_t{3}, size_t{1000}}) {
-    const Service asked = service({specs.begin(), specs.begin() + static_cast<ptrdiff_t>(count)});
-    State state(1);
-    const int picks = 20'000;
-    // Time of this CPU: what else the machine does is not the balancer's cost.
-    const std::clock_t start = std::clock();
-    uint64_t sum = 0;
-    for (int i = 0; i < picks; ++i) sum += pick(request(asked), state)->endpoint->id;
-    const double spent = static_cast<double>(std::clock() - start) * 1e9 / CLOCKS_PER_SEC / picks;
-    WARN(count << " endpoints: " << spent << " ns per pick (" << sum % 2 << ")");
-  }
 }
