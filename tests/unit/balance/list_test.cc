@@ -1,7 +1,5 @@
 // The lists and memories a worker keeps: what makes them new, what makes them go, and that they are bounded.
 #include <catch2/catch.hpp>
-#include <cstdlib>
-#include <new>
 #include <set>
 
 #include "nodeproxy/balance/pick.h"
