@@ -7,7 +7,9 @@
 //   out of use        the expectation falls while nothing is sent, so that a slow endpoint is tried again now and
 //                     then; by time and by what the others served meanwhile, whichever is less, so that at any rate of
 //                     requests a slow one gets only a small share. What is sent makes it whole again
-//   failure           never makes an endpoint look faster, though failing is quick: it counts as twice the last value
+//   failure           never makes an endpoint look faster, though failing is quick: each in a row doubles what is expected,
+//                     until the next success. (Not more than that: at a thousand requests a second, one failure in a
+//                     hundred must not drown what the others say.)
 //
 // Owner: Member. Thread: its worker's; the clock is the caller's.
 #include <algorithm>
@@ -28,6 +30,9 @@ class PeakEwma {
   static constexpr double floor_ns = 1e6;     // below this the proxy's own turns are what is measured
   static constexpr double ceiling_ns = 10e9;  // else one hanging request would banish for minutes
 
+  static constexpr double failed_first_ns = 30e6;  // failed, and never answered yet
+  static constexpr int doublings_max = 10;
+
   // A request goes there. `picks` is how many the service has seen.
   void asked(TimePoint now, uint64_t picks) {
     if (!known_ && value_ns_ == 0) value_ns_ = unknown_ns;
@@ -35,20 +40,32 @@ class PeakEwma {
     idle_since_picks_ = picks;
   }
 
-  void answered(Nanoseconds latency, TimePoint now) { sample(static_cast<double>(latency.count()), now); }
+  void answered(Nanoseconds latency, TimePoint now) {
+    failures_in_row_ = 0;
+    sample(static_cast<double>(latency.count()), now);
+  }
+  // An answer whose latency says nothing.
+  void answered() { failures_in_row_ = 0; }
   void failed(Nanoseconds latency, TimePoint now) {
-    sample(std::max(static_cast<double>(latency.count()), 2 * value_ns_), now);
+    failures_in_row_ = std::min(failures_in_row_ + 1, doublings_max);
+    const auto took = static_cast<double>(latency.count());
+    if (!known_) {
+      value_ns_ = std::max(took, failed_first_ns);
+    } else if (took > value_ns_) {
+      sample(took, now);
+    }
   }
   // Nobody waited for the end: it would have taken at least this long.
   void abandoned(Nanoseconds latency, TimePoint now) {
-    if (known_ && static_cast<double>(latency.count()) > value_ns_) answered(latency, now);
+    if (known_ && static_cast<double>(latency.count()) > value_ns_)
+      sample(static_cast<double>(latency.count()), now);
   }
 
   // 0: never asked.
   double estimate_ns(TimePoint now, uint64_t picks) const {
     const double time = since(idle_since_, now) / decay_ns;
     const double share = static_cast<double>(picks - idle_since_picks_) / decay_picks;
-    return value_ns_ * fall(std::min(time, share));
+    return std::min(ceiling_ns, std::ldexp(value_ns_, failures_in_row_)) * fall(std::min(time, share));
   }
 
  private:
@@ -71,6 +88,7 @@ class PeakEwma {
   double value_ns_ = 0;
   TimePoint sampled_, idle_since_;
   uint64_t idle_since_picks_ = 0;
+  int failures_in_row_ = 0;
   bool known_ = false;
 };
 

@@ -27,7 +27,11 @@ void Group::outcome(Member& member, const Outcome& outcome, TimePoint now) {
   const Nanoseconds latency = outcome.latency.value_or(Nanoseconds(0));
   switch (outcome.kind) {
     case Outcome::Kind::ok:
-      if (outcome.latency) member.latency.answered(latency, now);
+      if (outcome.latency) {
+        member.latency.answered(latency, now);
+      } else {
+        member.latency.answered();
+      }
       break;
     case Outcome::Kind::failed:
     case Outcome::Kind::busy: member.latency.failed(latency, now); break;

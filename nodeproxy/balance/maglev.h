@@ -3,7 +3,8 @@
 // those still free, each by a permutation of its own, until the table is full. Shares are as even as the slots allow,
 // more so than a ring's; a member that comes or goes moves its own keys and a few others.
 //
-// Weights are how often a member has its turn: the heaviest in every round, others in their share of the rounds. The order of turns is that of ids, whatever order members came in: the same set, the same table, in every proxy.
+// Weights are how often a member has its turn: the heaviest in every round, others in their share of the rounds. The order
+// of turns is that of ids, whatever order members came in: the same set, the same table, in every proxy.
 // The size is fixed, since another size is another table: 65,537 slots, two bytes each, fine up to some 1,000 members.
 // Owner: a Tier. Thread: its worker's.
 #include <cstddef>

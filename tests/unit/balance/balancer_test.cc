@@ -1,7 +1,6 @@
 // How each balancer chooses among what is eligible: proportions, order, stickiness. Property tests print their seed.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <ctime>
 #include <map>
 #include <numeric>
 #include <random>
@@ -13,6 +12,7 @@
 using namespace weir;
 using namespace weir::balance;
 using namespace weir::balance::test;
+using namespace std::chrono_literals;
 
 TEST_CASE("round robin of equal weights goes one after the other, per port, and workers start apart") {
   const Service asked = service({{"10.0.0.1"}, {"10.0.0.2"}, {"10.0.0.3"}}, Balancer::round_robin);
@@ -183,21 +183,70 @@ TEST_CASE("a lease counts once, follows its owner when moved, and ends once") {
   CHECK(state.open(7) == 0);
 }
 
-TEST_CASE("picking among 1,000 endpoints", "[.benchmark]") {
-  std::vector<std::string> addresses;
-  for (int i = 0; i < 1000; ++i)
-    addresses.push_back("10.0." + std::to_string(i / 250) + "." + std::to_string(1 + i % 250));
-  std::vector<Spec> specs;
-  for (const std::string& address : addresses) specs.push_back({.address = address.c_str()});
-  for (const size_t count : {size_t{3}, size_t{1000}}) {
-    const Service asked = service({specs.begin(), specs.begin() + static_cast<ptrdiff_t>(count)});
-    State state(1);
-    const int picks = 20'000;
-    // Time of this CPU: what else the machine does is not the balancer's cost.
-    const std::clock_t start = std::clock();
-    uint64_t sum = 0;
-    for (int i = 0; i < picks; ++i) sum += pick(request(asked), state)->endpoint->id;
-    const double spent = static_cast<double>(std::clock() - start) * 1e9 / CLOCKS_PER_SEC / picks;
-    WARN(count << " endpoints: " << spent << " ns per pick (" << sum % 2 << ")");
+TEST_CASE("what nobody chose a balancer for: requests go by latency, opaque connections by open ones") {
+  const Service asked = published(service({{"10.0.0.1"}, {"10.0.0.2"}}, Balancer::automatic));
+  const auto& endpoints = asked.slices[0]->endpoints;
+  State state(1);
+  Request from = request(asked);
+  from.now = TimePoint(1000s);
+  // The first has the open connection, the second is slow.
+  const auto connection = state.lease(endpoints[0].id);
+  for (int i = 0; i < 2; ++i) {
+    auto choice = *pick(from, state);
+    choice.endpoint = &endpoints[static_cast<size_t>(i)];
+    choice.member = choice.group->members().find(choice.endpoint->id);
+    state.request(choice, from.now).release({Outcome::Kind::ok, i == 0 ? 2ms : 200ms}, from.now);
   }
+  for (const auto balancer : {Balancer::automatic, Balancer::peak_ewma}) {
+    Service with = asked;
+    with.balancer = balancer;
+    Request like = request(with);
+    like.now = from.now;
+    like.http = true;
+    CHECK(tally(like, state, 50) == std::map<std::string, int>{{"10.0.0.1", 50}});
+    like.http = false;
+    CHECK(tally(like, state, 50) == std::map<std::string, int>{{"10.0.0.2", 50}});
+  }
+}
+
+TEST_CASE("least request takes the one with fewer requests in flight, by weight; connections do not matter") {
+  const Service asked =
+      published(service({{"10.0.0.1"}, {.address = "10.0.0.2", .weight = 300}}, Balancer::least_request));
+  State state(1);
+  Request from = request(asked);
+  from.http = true;
+  const auto connection = state.lease(asked.slices[0]->endpoints[1].id);
+  std::vector<RequestLease> leases;
+  std::map<std::string, int> in_flight;
+  for (int i = 0; i < 400; ++i) {
+    const auto choice = pick(from, state);
+    leases.push_back(state.request(*choice, from.now));
+    ++in_flight[choice->endpoint->address.to_string()];
+  }
+  CHECK(in_flight["10.0.0.1"] == Approx(100).margin(1));
+  CHECK(in_flight["10.0.0.2"] == Approx(300).margin(1));
+}
+
+TEST_CASE("a request's lease counts once, follows its owner when moved, and takes one outcome") {
+  const Service asked = published(service({{"10.0.0.1"}}, Balancer::automatic));
+  State state(1);
+  Request from = request(asked);
+  from.now = TimePoint(1000s);
+  const auto choice = pick(from, state);
+  const Member& member = *choice->member;
+  {
+    RequestLease first = state.request(*choice, from.now), second = state.request(*choice, from.now);
+    CHECK(member.in_flight == 2);
+    RequestLease moved = std::move(first);
+    CHECK(member.in_flight == 2);
+    moved = std::move(second);
+    CHECK(member.in_flight == 1);
+    moved.answered({Outcome::Kind::ok, 5ms}, from.now);
+    CHECK(member.in_flight == 1);  // its body is still to come
+    moved.release({Outcome::Kind::ok, 50ms}, from.now);
+    moved.release();
+    CHECK(member.in_flight == 0);
+  }
+  CHECK(member.in_flight == 0);
+  CHECK(member.latency.estimate_ns(from.now, 1) == Approx(5e6));
 }

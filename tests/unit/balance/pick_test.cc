@@ -178,7 +178,7 @@ TEST_CASE("whatever the service looks like, a choice is eligible, or there is no
   const auto coin = [&](unsigned sides) { return random() % sides == 0; };
   const std::vector<std::string> zones{"", "z1", "z2"}, nodes{"", "n1", "n2"};
   for (int round = 0; round < 5000; ++round) {
-    Service asked = service({}, static_cast<Balancer>(random() % 3));
+    Service asked = service({}, static_cast<Balancer>(random() % 8));
     asked.slices.clear();
     asked.locality = static_cast<LocalityPreference>(random() % 3);
     asked.internal_traffic_local = coin(4);
@@ -211,6 +211,10 @@ TEST_CASE("whatever the service looks like, a choice is eligible, or there is no
       asked.slices.push_back(std::move(made));
     }
     from.tried = tried;
+    from.http = coin(2);
+    if (coin(2)) from.hash = random();
+    if (!all.empty() && coin(4)) from.prefer = all[random() % all.size()].id;
+    asked.traffic.slow_start = std::chrono::milliseconds(coin(2) ? 10'000 : 0);
     for (const Endpoint& each : all) {
       if (each.weight == 0 || each.address.is_v4() != from.v4) continue;
       if (asked.internal_traffic_local && (from.node.empty() || each.node != from.node)) continue;
@@ -227,5 +231,6 @@ TEST_CASE("whatever the service looks like, a choice is eligible, or there is no
     const auto choice = pick(from, state);
     REQUIRE(choice.has_value() == !eligible.empty());
     if (choice) REQUIRE(eligible.contains(choice->endpoint->id));
+    if (from.prefer && eligible.contains(*from.prefer)) REQUIRE(choice->endpoint->id == *from.prefer);
   }
 }

@@ -62,6 +62,27 @@ inline Service service(const std::vector<Spec>& specs, Balancer balancer = Balan
   return service;
 }
 
+// As a snapshot would hold it: with a revision of its own, so that lists are kept. It may not be changed any more.
+inline Service published(Service service) {
+  static uint64_t revisions = 0;
+  service.revision = ++revisions;
+  return service;
+}
+
+// 10.<i / 62,500>.<…>.<…>: as many endpoints as asked for, each of this weight.
+inline Service service_of(size_t endpoints, Balancer balancer = Balancer::least_connections,
+                          uint32_t weight = 100) {
+  auto slice = std::make_shared<EndpointSlice>(*test::slice({}));
+  for (size_t i = 0; i < endpoints; ++i) {
+    const std::string address = "10." + std::to_string(i / 62'500) + "." + std::to_string(i / 250 % 250) +
+                                "." + std::to_string(1 + i % 250);
+    slice->endpoints.push_back(endpoint({.address = address.c_str(), .weight = weight}));
+  }
+  Service made = service({}, balancer);
+  made.slices = {slice};
+  return made;
+}
+
 inline Request request(const Service& service) {
   return {.service = service, .port = 80, .v4 = true, .node = "n1", .zone = "z1", .client = ip("10.9.0.1")};
 }

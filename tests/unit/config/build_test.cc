@@ -116,6 +116,24 @@ TEST_CASE("a service has its slices, whichever came first, and a slice can move 
   CHECK(snapshot->service_at(ip("10.96.0.7"))->slices.size() == 1);
 }
 
+TEST_CASE(
+    "a changed service is a new object with a revision of its own, and one that is not touched keeps its "
+    "own") {
+  Builder builder;
+  const auto first =
+      must_apply(builder, first_update(service("shop/web", "10.96.0.1") + service("shop/db", "10.96.0.2") +
+                                       slice("shop/web-1", "shop/web", "10.0.0.1")));
+  const auto second = must_apply(builder, update(2, slice("shop/web-1", "shop/web", "10.0.0.2")));
+  const auto at = [](const auto& snapshot, const char* name) {
+    return snapshot->services_by_name.find(name);
+  };
+  CHECK(at(first, "shop/web")->revision != 0);
+  CHECK(at(first, "shop/web")->revision != at(first, "shop/db")->revision);
+  CHECK(at(second, "shop/web")->revision > at(first, "shop/web")->revision);
+  CHECK(at(second, "shop/web")->revision > at(first, "shop/db")->revision);
+  CHECK(at(second, "shop/db") == at(first, "shop/db"));
+}
+
 TEST_CASE("an address shared by services answers with the one that has the port") {
   Builder builder;
   const auto snapshot = must_apply(
