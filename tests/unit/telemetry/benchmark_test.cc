@@ -64,6 +64,15 @@ TEST_CASE("what counting one request costs", "[.benchmark]") {
   }
 }
 
+TEST_CASE("what a scrape costs a worker with 10,000 rows", "[.benchmark]") {
+  RequestSeries series;
+  for (int i = 0; i < 10'000; ++i) series.row(labels_to(i))->count(200, {}, Reason::none, duration_of(i));
+  size_t rows = 0;
+  WARN("copying them: " << cost(20, [&](int) { rows += series.copy().size(); }) / 1e6 << " ms (" << rows
+                        << ")");
+  WARN("bytes of a row: " << sizeof(RequestRow));
+}
+
 TEST_CASE("what a line of the access log costs", "[.benchmark]") {
   auto writer = LogWriter::open("/dev/null");
   REQUIRE(writer);

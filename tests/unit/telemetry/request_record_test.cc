@@ -200,6 +200,19 @@ TEST_CASE("what a client sent is cut at its limits, and the line says so") {
   CHECK(ground.line(3)["truncated"] == true);
 }
 
+TEST_CASE("a line that is made for a watcher alone is not kept by the log") {
+  Ground ground;
+  const auto line = [&] {
+    const RequestEnded ended{
+        .status = 200, .grpc_status = {}, .duration = {}, .first_byte = {}, .why = kInOrder};
+    return ground.log.write({}, *ground.row, ended);
+  };
+  line();
+  const char* place = line().data();
+  for (int i = 0; i < 100; ++i) CHECK(line().data() == place);
+  CHECK_FALSE(ground.log.pending());
+}
+
 TEST_CASE("requests and connections share one log, in the order of their ends") {
   const auto path = std::filesystem::temp_directory_path() / ("weir-requests-" + std::to_string(::getpid()));
   {
