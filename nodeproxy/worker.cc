@@ -147,14 +147,16 @@ bool Worker::finished() {
   return true;
 }
 
-telemetry::WorkerReport Worker::report() {
+telemetry::WorkerReport Worker::report(bool rows) {
   telemetry::WorkerReport report;
   for (const auto& [uid, pod] : context_.pods) {
     for (flow::FlowLink* link = pod->flows; link; link = link->next) link->flow->publish_bytes();
     report.pods.push_back({uid, pod->flow_count});
   }
-  report.rows = context_.series.copy();
-  report.requests = context_.request_series.copy();
+  if (rows) {
+    report.rows = context_.series.copy();
+    report.requests = context_.request_series.copy();
+  }
   report.counters = context_.counters;
   report.live_flows = context_.live_flows;
   report.lanes = lanes_.lanes();

@@ -95,6 +95,7 @@ TEST_CASE("a worker shows who watches the requests that end, once each, and coun
   REQUIRE(report.requests.size() == 1);
   CHECK(report.requests[0].requests() == 1);
   CHECK(*report.requests[0].labels == labels);
+  CHECK(on_worker([](Worker& from) { return from.report(false); }).requests.empty());
 }
 
 TEST_CASE("a worker without flows is drained at once") {
