@@ -63,7 +63,7 @@ class App final : public config::AgentEvents {
   void drain();
 
   // Admin thread.
-  admin::ProcessView view();
+  admin::ProcessView view(bool rows = false);
   template <typename Answer>
   std::vector<Answer> ask(std::function<Answer(Worker&)> question);
   HttpResponse tap(const HttpRequest& request);

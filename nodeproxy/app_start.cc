@@ -118,7 +118,7 @@ Status App::start_admin() {
   };
   http_.on("GET", "/healthz", Access::anywhere, [text](const HttpRequest&) { return text("ok\n"); });
   http_.on("GET", "/metrics", Access::anywhere,
-           [this, text](const HttpRequest&) { return text(admin::metrics_text(view())); });
+           [this, text](const HttpRequest&) { return text(admin::metrics_text(view(true))); });
   http_.on("GET", "/readyz", Access::anywhere, [this](const HttpRequest&) {
     const std::string reason = view().not_ready_because;
     return HttpResponse{reason.empty() ? 200 : 503, "text/plain", reason.empty() ? "ready\n" : reason + "\n"};
@@ -184,9 +184,9 @@ void App::drain() {
   log::info("drained");
 }
 
-admin::ProcessView App::view() {
+admin::ProcessView App::view(bool rows) {
   admin::ProcessView view;
-  view.workers = ask<telemetry::WorkerReport>([](Worker& from) { return from.report(); });
+  view.workers = ask<telemetry::WorkerReport>([rows](Worker& from) { return from.report(rows); });
   if (link_) view.agent = link_->status();
   view.log_lines_dropped = log_writer_->dropped_lines();
   view.driver = driver_name_;

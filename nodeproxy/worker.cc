@@ -152,7 +152,7 @@ bool Worker::finished() {
   return true;
 }
 
-telemetry::WorkerReport Worker::report() {
+telemetry::WorkerReport Worker::report(bool rows) {
   telemetry::WorkerReport report;
   for (const auto& [uid, pod] : context_.pods) {
     uint64_t flows = 0;
@@ -167,8 +167,10 @@ telemetry::WorkerReport Worker::report() {
     report.pods.push_back({uid, flows});
     report.live_flows += flows;
   }
-  report.rows = context_.series.copy();
-  report.requests = context_.request_series.copy();
+  if (rows) {
+    report.rows = context_.series.copy();
+    report.requests = context_.request_series.copy();
+  }
   report.counters = context_.counters;
   report.lanes_dialled = lanes_.lanes();
   report.sessions_dialled = lanes_.sessions();

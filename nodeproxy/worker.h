@@ -42,7 +42,8 @@ class Worker final : private upstream::LanePoolEvents {
   // No new connections; run() returns when the last flow has ended, or at the limit, when the rest is reset.
   void drain(io::Clock::duration limit);
   void stop();
-  telemetry::WorkerReport report();
+  // Without `rows`: all but the rows of label sets, which may be thousands; for who asks often.
+  telemetry::WorkerReport report(bool rows = true);
   // Requests that ended since, for who watches; the first look only says where to go on from.
   telemetry::TapPage tap(std::optional<uint64_t> since, const telemetry::TapFilter& filter, size_t most);
   uint32_t index() const { return options_.index; }

@@ -25,7 +25,7 @@ struct Options {
   std::string run_dir = "/run/weir", agent_socket, proxy_socket, output = "text";
   TapOptions tap;
   uint64_t tap_count = 0;  // 0: until interrupted
-  uint64_t interval_ms = 2000;
+  double interval_ms = 2000;
 
   bool json() const { return output == "json"; }
 };
@@ -63,7 +63,6 @@ int status_or_check(const Options& options, bool status) {
 
 int tap(const Options& options) {
   TapTable columns;
-  if (!options.json()) fmt::print("{}", columns.line(TapTable::heading()));
   std::string since;
   for (uint64_t printed = 0;;) {
     const TapTarget target = tap_target(options.tap, since);
@@ -72,6 +71,7 @@ int tap(const Options& options) {
     if (!got.error.empty()) return failed(got.error);
     const TapAnswer answer = read_tap(got.body);
     if (answer.next.empty()) return failed("the proxy does not understand tap: is it an older one?");
+    if (since.empty() && !options.json()) fmt::print("{}", columns.line(TapTable::heading()));
     since = answer.next;
     if (answer.missed > 0)
       fmt::print(stderr, "weirctl: {} requests came too fast to be shown\n", answer.missed);
@@ -90,7 +90,7 @@ int graph(const Options& options) {
   const AskedJson before = ask_json("proxy", options.proxy_socket, "/graph");
   if (!before.error.empty()) return failed(before.error);
   const auto begun = Clock::now();
-  std::this_thread::sleep_for(std::chrono::milliseconds(options.interval_ms));
+  std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(options.interval_ms));
   const AskedJson after = ask_json("proxy", options.proxy_socket, "/graph");
   if (!after.error.empty()) return failed(after.error);
   const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
@@ -123,10 +123,9 @@ int main(int argc, char** argv) {
   tapped->add_option("--count", options.tap_count, "ends after so many");
   auto* graphed = cli.add_subcommand("graph", "who calls whom: rate, success, latency");
   graphed->add_option("--interval", options.interval_ms, "how long to watch: 2s, 500ms")
-      ->transform(
-          CLI::AsNumberWithUnit(std::map<std::string, uint64_t>{{"ms", 1}, {"s", 1000}, {"m", 60'000}},
-                                CLI::AsNumberWithUnit::UNIT_REQUIRED))
-      ->check(CLI::Range(uint64_t{1}, uint64_t{3'600'000}));
+      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"ms", 1}, {"s", 1000}, {"m", 60'000}},
+                                        CLI::AsNumberWithUnit::UNIT_REQUIRED))
+      ->check(CLI::Range(1.0, 3'600'000.0));
   for (auto* command : {status, check, tapped, graphed}) command->fallthrough();
   cli.require_subcommand(1);
   CLI11_PARSE(cli, argc, argv);

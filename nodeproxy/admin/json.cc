@@ -18,6 +18,22 @@ uint64_t flows_of(const ProcessView& view, const std::string& uid) {
   return flows;
 }
 
+// Endpoints that a worker leaves out as outliers. Workers judge by what they see themselves, so one may be here twice.
+json ejected_json(const ProcessView& view) {
+  json out = json::array();
+  for (const telemetry::WorkerReport& worker : view.workers) {
+    for (const telemetry::ServiceEjections& service : worker.ejections) {
+      for (const telemetry::EjectedEndpoint& endpoint : service.now) {
+        out.push_back({{"service", service.service},
+                       {"endpoint", endpoint.address.to_string()},
+                       {"cause", telemetry::kEjectionCauses[static_cast<size_t>(endpoint.cause)]},
+                       {"seconds_left", std::chrono::duration<double>(endpoint.left).count()}});
+      }
+    }
+  }
+  return out;
+}
+
 const char* name_of(config::TlsMode mode) {
   switch (mode) {
     case config::TlsMode::permissive: return "Permissive";
@@ -75,7 +91,8 @@ std::string status_json(const ProcessView& view) {
            {"updates_refused", view.agent.updates_refused},
            {"last_error", view.agent.last_error},
            {"pods", json::array()},
-           {"certificates", json::array()}};
+           {"certificates", json::array()},
+           {"ejected", ejected_json(view)}};
   for (const auto& pod : view.pods) {
     int64_t not_after = 0;
     for (const auto& certificate : view.certificates) {

@@ -49,7 +49,7 @@ class Histogram {
   static constexpr size_t bucket_of(uint64_t nanos) {
     if (nanos == 0) return 0;
     constexpr uint64_t kTopNanos = (uint64_t{1} << kTopBits) * 15625 / 8;
-    const uint64_t units = (std::min(nanos, kTopNanos) - 1) * 8 / 15625;
+    const uint64_t units = (std::min(nanos, kTopNanos) * 8 - 1) / 15625;
     if (units < kSteps) return units;
     const int shift = static_cast<int>(std::bit_width(units)) - 1 - kStepBits;
     return (static_cast<size_t>(shift) + 1) * kSteps + ((units >> shift) & (kSteps - 1));

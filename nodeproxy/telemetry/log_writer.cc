@@ -40,6 +40,7 @@ LogWriter::~LogWriter() {
 }
 
 void LogWriter::submit(std::string&& batch) {
+  bool wake = false;
   {
     const std::lock_guard lock(mutex_);
     if (queue_.size() + batch.size() > kQueueBytesMax) {
@@ -49,9 +50,10 @@ void LogWriter::submit(std::string&& batch) {
     } else {
       queue_ += batch;
     }
+    wake = idle_ || queue_.size() > kGatherBytesMax;
   }
   batch.clear();
-  wake_.notify_one();
+  if (wake) wake_.notify_one();
 }
 
 void LogWriter::run() {
@@ -59,7 +61,11 @@ void LogWriter::run() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
+      // What comes soon after a write is gathered: a wake-up for each turn of a busy worker would cost more than lines.
+      wake_.wait_for(lock, kGather, [this] { return stop_ || queue_.size() > kGatherBytesMax; });
+      idle_ = true;
       wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+      idle_ = false;
       if (queue_.empty()) return;
       batch.swap(queue_);
     }

@@ -3,6 +3,7 @@
 // that only they and it know. A full disk or a slow reader costs lines (counted), never traffic.
 // Thread: owns one; submit() and reopen() from any. Lifetime: the app's; outlives the workers.
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -31,12 +32,15 @@ class LogWriter {
   void write_all(const std::string& batch);
 
   static constexpr size_t kQueueBytesMax = 16 * 1024 * 1024;
+  static constexpr size_t kGatherBytesMax = kQueueBytesMax / 8;
+  static constexpr auto kGather = std::chrono::milliseconds(10);
   std::string path_;
   Fd fd_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::string queue_;
   bool stop_ = false;
+  bool idle_ = false;  // the thread waits for lines, and must be woken for them
   std::atomic<bool> reopen_ = false;
   std::atomic<uint64_t> dropped_lines_ = 0;
   std::thread thread_;

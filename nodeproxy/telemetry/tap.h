@@ -20,10 +20,10 @@ struct RequestRow;
 
 // What a watcher wants to see; empty members: everything.
 struct TapFilter {
-  std::string workload;            // "namespace/name" of source or destination, or of the service
-  std::string route;               // a rule's "namespace/route/rule", or "namespace/route" for all its rules
-  std::optional<uint16_t> status;  // exact; 0: those without a response
-  std::optional<uint8_t> status_class;  // 5 for 5xx
+  std::string workload = {};  // "namespace/name" of source or destination, or of the service
+  std::string route = {};     // a rule's "namespace/route/rule", or "namespace/route" for all its rules
+  std::optional<uint16_t> status = {};       // exact; 0: those without a response
+  std::optional<uint8_t> status_class = {};  // 5 for 5xx
 
   // "5xx", "404" or "none"; whether it is one of those.
   bool set_status(std::string_view text);

@@ -69,6 +69,35 @@ TEST_CASE("a worker takes every snapshot that is published, while others ask it 
   CHECK(running.publisher.retained() == 1);
 }
 
+TEST_CASE("a worker shows who watches the requests that end, once each, and counts them in its report") {
+  RunningWorker running;
+  const auto on_worker = [&](auto&& question) {
+    std::promise<decltype(question(*running.worker))> answer;
+    running.worker->post([&](Worker& from) { answer.set_value(question(from)); });
+    return answer.get_future().get();
+  };
+  const uint64_t begin = on_worker([](Worker& from) { return from.tap({}, {}, 10).next; });
+  telemetry::RequestLabels labels;
+  labels.ends.destination = {"api", "shop", ""};
+  on_worker([&](Worker& from) {
+    flow::Context& context = from.context();
+    telemetry::RequestRecord record(context.request_sink, context.request_series.row(labels),
+                                    context.driver.now());
+    record.describe("GET", "api", "/cart");
+    record.status = 200;
+    return 0;  // nobody ends it: its end is the end of its scope
+  });
+  const auto page = on_worker([&](Worker& from) { return from.tap(begin, {.workload = "shop/api"}, 10); });
+  REQUIRE(page.lines.size() == 1);
+  CHECK(page.lines[0].text.find("\"path\":\"/cart\"") != std::string::npos);
+  CHECK(on_worker([&](Worker& from) { return from.tap(page.next, {}, 10).lines.size(); }) == 0);
+  const auto report = on_worker([](Worker& from) { return from.report(); });
+  REQUIRE(report.requests.size() == 1);
+  CHECK(report.requests[0].requests() == 1);
+  CHECK(*report.requests[0].labels == labels);
+  CHECK(on_worker([](Worker& from) { return from.report(false); }).requests.empty());
+}
+
 TEST_CASE("a worker without flows is drained at once") {
   RunningWorker running;
   running.worker->post([](Worker& to) { to.drain(std::chrono::seconds(30)); });

@@ -47,6 +47,7 @@ TEST_CASE("the end of a connection is one JSON line with reason, rule and bytes,
     CHECK(series.copy().at(0).failed[static_cast<size_t>(Reason::denied)] == 1);
   }
   const auto line = nlohmann::json::parse(read(path));
+  CHECK(line["kind"] == "connection");
   CHECK(line["verdict"] == "failed");
   CHECK(line["reason"] == "denied");
   CHECK(line["policy"] == "shop/deny");
