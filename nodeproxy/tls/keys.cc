@@ -9,6 +9,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "nodeproxy/tls/verify.h"
+
 namespace weir::tls {
 
 Result<std::shared_ptr<const PrivateKey>> PrivateKey::make() {
@@ -53,6 +55,14 @@ Result<std::string> PrivateKey::certificate_request(const SpiffeId& identity) co
   ERR_clear_error();
   if (size <= 0) return fail(Source::local, Reason::out_of_memory);
   return std::string(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
+}
+
+bool PrivateKey::is_of(const std::string& certificate) const {
+  const bssl::UniquePtr<X509> parsed = parse_certificate(certificate);
+  const bssl::UniquePtr<EVP_PKEY> theirs(parsed ? X509_get_pubkey(parsed.get()) : nullptr);
+  const bool same = theirs && EVP_PKEY_cmp(theirs.get(), key_.get()) == 1;
+  ERR_clear_error();
+  return same;
 }
 
 }  // namespace weir::tls

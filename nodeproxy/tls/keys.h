@@ -21,6 +21,9 @@ class PrivateKey {
   // PKCS #10 in DER: empty subject, the identity as the one URI SAN (RFC 2986), signed ECDSA-SHA256.
   Result<std::string> certificate_request(const SpiffeId& identity) const;
 
+  // Whether this certificate (DER) is for this key.
+  bool is_of(const std::string& certificate) const;
+
   EVP_PKEY* get() const { return key_.get(); }
 
  private:

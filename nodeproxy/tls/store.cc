@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "nodeproxy/base/log.h"
+
 namespace weir::tls {
 namespace {
 
@@ -76,6 +78,12 @@ Result<std::shared_ptr<const Context>> CertStore::make(const std::string& identi
 Result<std::shared_ptr<const Context>> CertStore::install(const std::string& identity,
                                                           const std::vector<std::string>& chain, Now now) {
   const auto found = entries_.find(identity);
+  // An agent that was asleep answers a request as often as it was repeated; the first answer has been taken.
+  if (found != entries_.end() && found->second.context && !chain.empty() &&
+      found->second.key->is_of(chain.front())) {
+    log::debug("certificate for {}: one more answer to a request that has been answered", identity);
+    return found->second.context;
+  }
   if (found == entries_.end() || !found->second.pending_key)
     return fail(Source::agent, Reason::bad_config, identity + ": a certificate that was not asked for");
   if (!trust_)

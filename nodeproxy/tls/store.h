@@ -49,7 +49,7 @@ class CertStore {
   std::chrono::steady_clock::time_point next_due() const;
 
   // The answer to a request: the Context to hand out, made of the pending key. bad_config names what is wrong; then
-  // the next due() is later by the back-off.
+  // the next due() is later by the back-off. One more answer for the key that serves already changes nothing.
   Result<std::shared_ptr<const Context>> install(const std::string& identity,
                                                  const std::vector<std::string>& chain, Now now);
   // The signer refused; the next request comes after a back-off of 1 s doubling to 60 s.

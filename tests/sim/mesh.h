@@ -1,7 +1,7 @@
 #pragma once
 // Two nodes of a mesh on the simulator: a worker's context each, one enrolled pod each (client on node 0, server on
-// node 1; a test may add a neighbour to the client), real TLS with certificates made here, real snapshots from a real builder. Everything of the corridor runs;
-// only the kernel is simulated.
+// node 1; a test may add a neighbour to the client), real TLS with certificates made here, real snapshots from a real
+// builder. Everything of the corridor runs; only the kernel is simulated.
 // Thread: the test's. Lifetime: a test case.
 #include <memory>
 #include <string>

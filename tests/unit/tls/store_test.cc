@@ -148,6 +148,43 @@ TEST_CASE("refusals back off and count, and the old certificate serves on") {
   CHECK(store.view().at(0).failures == 0);
 }
 
+TEST_CASE("late answers to a repeated request change nothing, also while the next one is under way") {
+  const Authority authority("root");
+  CertStore store(1);
+  Clocks clocks;
+  REQUIRE(store.set_trust(authority.trust()));
+  REQUIRE(store.add(kCart));
+  std::vector<SigningRequest> requests;
+  for (int i = 0; i < 3; ++i) {  // the agent sleeps
+    for (SigningRequest& request : store.due(clocks.now)) requests.push_back(std::move(request));
+    clocks.pass(11s);
+  }
+  REQUIRE(requests.size() == 3);
+  const auto first = store.install(kCart, sign(authority, requests[0]), clocks.now);
+  REQUIRE(first);
+  const auto renewed_at = store.next_due();
+  const auto late = store.install(kCart, sign(authority, requests[1], 7200), clocks.now);
+  REQUIRE(late);
+  CHECK(*late == *first);
+  CHECK(store.get(kCart, clocks.now) == *first);
+  CHECK(store.next_due() == renewed_at);
+
+  clocks.pass(2000s);
+  const auto renewal = store.due(clocks.now);
+  REQUIRE(renewal.size() == 1);
+  const auto later = store.install(kCart, sign(authority, requests[2], 7200), clocks.now);
+  REQUIRE(later);
+  CHECK(*later == *first);
+  CHECK(store.view().at(0).failures == 0);
+  const auto next = store.install(kCart, sign(authority, renewal[0]), clocks.now);
+  REQUIRE(next);
+  CHECK(*next != *first);
+  // For a key that is not in use any more: nobody asked for that.
+  const auto stray = store.install(kCart, sign(authority, requests[2]), clocks.now);
+  REQUIRE_FALSE(stray);
+  CHECK(stray.error().reason == Reason::bad_config);
+}
+
 TEST_CASE("answers that do not fit are refused and change nothing") {
   const Authority authority("root");
   CertStore store(1);
