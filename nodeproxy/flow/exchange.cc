@@ -89,7 +89,18 @@ io::Task<void> Exchange::serve(http::Piece first) {
       co_return;
     }
   }
+  moved_ = begun_;
+  const bool repeatable = !plan_.retry.statuses.empty() || !plan_.retry.grpc_codes.empty();
+  if (repeatable && !whole_) {
+    const Status gathered = co_await gather(first);
+    if (!gathered) {
+      fail(gathered.error());
+      co_return;
+    }
+  }
+  if (!plan_.mirrors.empty()) begin_mirrors(first);
   co_await tries(std::move(first));
+  for (const auto& pipe : mirrors_) pipe->close(in_order_);
 }
 
 io::Task<void> Exchange::tries(http::Piece first) {
@@ -125,6 +136,23 @@ io::Task<void> Exchange::tries(http::Piece first) {
   }
 }
 
+// A policy tries answers again: a body that is small enough is waited for whole, so that it can be sent once more.
+io::Task<Status> Exchange::gather(http::Piece& first) {
+  const uint64_t length = head_->content_length.value_or(limits::http_retry_body_max_bytes + 1);
+  if (length > limits::http_retry_body_max_bytes) co_return Status();
+  io::Buffer body = io::make_room(length);
+  body.append(first.body.bytes());
+  while (!whole_) {
+    auto more = co_await stream_.read(deadline_);
+    if (!more) co_return std::unexpected(more.error());
+    body.append(more->body.bytes());
+    whole_ = first.end = more->end;
+    if (more->trailers) first.trailers = std::move(more->trailers);
+  }
+  first.body = std::move(body);
+  co_return Status();
+}
+
 // Passes the request on and the response back. An error before a final head may be tried elsewhere.
 io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
   http::MessageStream& upstream = attempt.lease.stream();
@@ -140,6 +168,8 @@ io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
     }
   }
   if (whole_ && first.trailers) out.trailers = std::make_unique<http::Headers>(*first.trailers);
+  if (plan_.grpc && deadline_ != io::kNever)
+    http::set_grpc_timeout(head_->headers, deadline_ - driver().now());
   record_.sent_bytes = out.body.size();
   if (!whole_) {
     const Status accepted =
@@ -169,6 +199,8 @@ io::Task<void> Exchange::pass_request(Try& attempt) {
       co_return;
     }
     record_.sent_bytes += piece->body.size();
+    moved_ = driver().now();
+    mirror(*piece);
     const bool last = piece->end;
     const Status written = co_await attempt.lease.stream().write(std::move(*piece), io::kNever);
     if (!written || last) co_return;
@@ -178,12 +210,19 @@ io::Task<void> Exchange::pass_request(Try& attempt) {
 io::Task<Status> Exchange::pass_response(Try& attempt) {
   http::MessageStream& upstream = attempt.lease.stream();
   for (;;) {
-    auto piece = co_await upstream.read(responded_ ? deadline_ : attempt.deadline);
+    const io::TimePoint last_moment = responded_ ? deadline_ : attempt.deadline;
+    const io::TimePoint patience = plan_.timeouts.idle ? moved_ + *plan_.timeouts.idle : io::kNever;
+    auto piece = co_await upstream.read(std::min(last_moment, patience));
     if (!piece) {
       Error why = piece.error();
       if (why.reason == Reason::detect_timeout) {
+        const io::TimePoint now = driver().now();
+        if (now < last_moment && moved_ + plan_.timeouts.idle.value_or(config::Milliseconds(0)) > now)
+          continue;
         const bool whole = responded_ || attempt.deadline == deadline_;
-        why.reason = whole ? Reason::request_timeout : Reason::backend_timeout;
+        why.reason = now < last_moment ? Reason::idle_timeout
+                     : whole           ? Reason::request_timeout
+                                       : Reason::backend_timeout;
         upstream.reset(Reason::cancelled);
       }
       observe(attempt, why.reason == Reason::cancelled ? balance::Outcome::Kind::abandoned
@@ -203,6 +242,7 @@ io::Task<Status> Exchange::pass_response(Try& attempt) {
       if (becomes_tunnel(*head_, *head)) co_return co_await tunnel(attempt, std::move(*piece));
     }
     note_response(*piece);
+    moved_ = driver().now();
     const bool last = piece->end;
     const Status written = co_await stream_.write(std::move(*piece), io::kNever);
     if (!written) {
@@ -289,6 +329,17 @@ io::Task<void> Exchange::answer(LocalAnswer local) {
   record_.received_bytes += piece.body.size();
   const Status written = co_await stream_.write(std::move(piece), driver().now() + kAnswerPatience);
   in_order_ = written.has_value();
+}
+
+void Exchange::begin_mirrors(const http::Piece& first) {
+  for (const config::Mirror& to : plan_.mirrors) {
+    mirrors_.push_back(start_mirror(client_.flow.owner, *head_, to, client_.address, client_.h2));
+  }
+  mirror(first);
+}
+
+void Exchange::mirror(const http::Piece& piece) {
+  for (const auto& pipe : mirrors_) pipe->add(piece.body.bytes(), piece.end);
 }
 
 void Exchange::limit_by_grpc_timeout() {

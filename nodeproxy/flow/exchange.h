@@ -10,6 +10,7 @@
 #include "nodeproxy/flow/hop.h"
 #include "nodeproxy/flow/http_client.h"
 #include "nodeproxy/flow/judged.h"
+#include "nodeproxy/flow/mirror.h"
 #include "nodeproxy/flow/plan.h"
 #include "nodeproxy/http/message_stream.h"
 #include "nodeproxy/policy/judge.h"
@@ -58,6 +59,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   io::Task<Result<Try>> lease_to(Try attempt);
   io::Task<Status> admit_connection(upstream::HttpPool::Want& want, io::TimePoint deadline);
   io::Task<Result<Try>> reach_application();
+  io::Task<Status> gather(http::Piece& first);
   io::Task<Status> forward(Try& attempt, http::Piece& first);
   io::Task<void> pass_request(Try& attempt);
   io::Task<Status> pass_response(Try& attempt);
@@ -73,8 +75,12 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   void begin_response(Try& attempt, http::Head& head);
   void limit_by_grpc_timeout();
   io::TimePoint deadline_of_try() const;
+  bool speaks_h2(const balance::Choice& choice) const;
+  void begin_mirrors(const http::Piece& first);
+  void mirror(const http::Piece& piece);
   bool may_retry(const Try* attempt, const Error& why);
-  bool wants_retry(const http::Head& response, const Try& attempt) const;
+  bool wants_retry(const http::Head& response, const Try& attempt);
+  bool within_budget();
   bool retry_method() const;
   // The balancer learns how the endpoint did.
   void observe(Try& attempt, balance::Outcome::Kind kind);
@@ -105,9 +111,10 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
     Ip client;
     uint16_t port = 0;
   } judged_;
+  std::vector<std::shared_ptr<MirrorPipe>> mirrors_;
   std::vector<uint64_t> tried_;
-  std::optional<Error> why_;  // what ended it; the first stands
-  io::TimePoint begun_, deadline_ = io::kNever;
+  std::optional<Error> why_;                             // what ended it; the first stands
+  io::TimePoint begun_, moved_, deadline_ = io::kNever;  // moved_: a byte last passed, either way
   io::Clock::duration retry_after_{};
   uint32_t attempts_ = 0;
   uint16_t wanted_status_ = 0;  // the answer that is tried again

@@ -53,8 +53,7 @@ io::Task<Result<Exchange::Try>> Exchange::reach() {
   if (!choice) co_return std::unexpected(choice.error());
   attempt.held = context_.balance.request(*choice, attempt.begun);
   attempt.hop = hop_to(context_, client_.flow.owner, *choice);
-  attempt.h2 =
-      client_.h2 || detect::declared_h2(choice->endpoint_port->app_protocol, choice->endpoint_port->name);
+  attempt.h2 = speaks_h2(*choice);
   tried_.push_back(attempt.hop.endpoint_id);
   note_endpoint(attempt.hop);
   if (attempt.hop.way == upstream::Way::local) {
@@ -66,6 +65,18 @@ io::Task<Result<Exchange::Try>> Exchange::reach() {
     enter_judged(pod->judged);
   }
   co_return co_await lease_to(std::move(attempt));
+}
+
+// The protocol is kept, unless the backend's port is declared to speak the other one: always for HTTP/2, and for HTTP/1.1
+// where a route leads to another port than the client dialled.
+bool Exchange::speaks_h2(const balance::Choice& choice) const {
+  const config::EndpointPort& port = *choice.endpoint_port;
+  const std::string& protocol =
+      choice.service_port->app_protocol.empty() ? port.app_protocol : choice.service_port->app_protocol;
+  const std::string& name = choice.service_port->name.empty() ? port.name : choice.service_port->name;
+  if (detect::declared_h2(protocol, name)) return true;
+  const bool elsewhere = plan_.service != client_.service || plan_.port != client_.dialled.port;
+  return client_.h2 && !(elsewhere && detect::hint_of(protocol, name, plan_.port) == detect::Hint::http);
 }
 
 // A place on a connection to the endpoint, within the service's circuit breaker.
@@ -165,6 +176,7 @@ void Exchange::judge_again(const config::Workload& now) {
 }
 
 bool Exchange::may_retry(const Try* attempt, const Error& why) {
+  if (wanted_status_ != 0) return true;  // decided, and counted, when the answer came
   if (responded_ || (!whole_ && attempt && attempt->body_begun)) return false;
   switch (why.reason) {
     case Reason::denied:
@@ -179,24 +191,25 @@ bool Exchange::may_retry(const Try* attempt, const Error& why) {
     default: break;
   }
   if (driver().now() >= deadline_) return false;
-  const bool unprocessed = !attempt || attempt->lease.unprocessed();
+  const bool reset =
+      why.reason == Reason::server_reset || why.reason == Reason::peer_lost || why.reason == Reason::io;
   // A pooled connection that its peer closed before a byte of response: once, beside everything else.
-  const bool stale =
-      attempt && attempt->lease.reused() && !stale_retried_ &&
-      (why.reason == Reason::server_reset || why.reason == Reason::peer_lost || why.reason == Reason::io);
-  if (stale && (idempotent(head_->method) || bodyless_)) {
+  if (attempt && attempt->lease && attempt->lease.reused() && reset && !stale_retried_ &&
+      (idempotent(head_->method) || bodyless_)) {
     stale_retried_ = true;
     tried_.clear();
     return true;
   }
-  if (client_.inbound) return false;  // there is one application
-  if (attempts_ > plan_.retry.attempts) return false;
-  const bool by_status = wanted_status_ != 0;
-  const bool reset = why.reason == Reason::server_reset || why.reason == Reason::peer_lost ||
-                     why.reason == Reason::stream_refused;
+  if (client_.inbound || attempts_ > plan_.retry.attempts) return false;  // inbound there is one application
+  const bool unprocessed =
+      !attempt || !attempt->lease || attempt->lease.unprocessed() || why.reason == Reason::stream_refused;
   const bool timed_out =
       why.reason == Reason::backend_timeout && among(plan_.retry.statuses, uint16_t{504}) && retry_method();
-  if (!unprocessed && !by_status && !timed_out && !(reset && idempotent(head_->method))) return false;
+  if (!unprocessed && !timed_out && !(reset && idempotent(head_->method))) return false;
+  return within_budget();
+}
+
+bool Exchange::within_budget() {
   const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
   return service && context_.balance.may_retry(*service, driver().now());
 }
@@ -205,13 +218,16 @@ bool Exchange::retry_method() const {
   return plan_.retry.methods.empty() ? idempotent(head_->method) : among(plan_.retry.methods, head_->method);
 }
 
-// Whether this answer is one that the policy tries again; only while the request can be said once more.
-bool Exchange::wants_retry(const http::Head& response, const Try& attempt) const {
+// Whether this answer is one that the policy tries again: while the request can be said once more, and within the budget,
+// which is counted here. Otherwise the answer is passed on.
+bool Exchange::wants_retry(const http::Head& response, const Try& attempt) {
   if (plan_.retry.statuses.empty() && plan_.retry.grpc_codes.empty()) return false;
-  if (attempts_ > plan_.retry.attempts || (!whole_ && attempt.body_begun) || !retry_method()) return false;
-  if (among(plan_.retry.statuses, response.status)) return true;
+  if (client_.inbound || attempts_ > plan_.retry.attempts || attempt.body_begun || !retry_method())
+    return false;
   const auto code = http::grpc_status(response.headers);  // trailers-only
-  return code && among(plan_.retry.grpc_codes, *code);
+  const bool named =
+      among(plan_.retry.statuses, response.status) || (code && among(plan_.retry.grpc_codes, *code));
+  return named && driver().now() < deadline_ && within_budget();
 }
 
 io::Task<bool> Exchange::pause_before_retry() {

@@ -25,6 +25,7 @@ class HttpClient final : private http::ClientConnectionEvents {
   bool inbound;
   bool h2 = false;
   SocketAddress address, dialled;  // the client's, and what it dialled (inbound: the pod's own)
+  std::string service;             // that was dialled (outbound)
   std::string identity;            // of the client: proved by TLS, or the pod's own; empty: none
   telemetry::Facts facts;          // what is the same for every request
 

@@ -221,6 +221,7 @@ io::Task<Status> corridor(OutboundFlow& flow) {
   const auto known = co_await resolve(flow);
   if (!known) co_return std::unexpected(known.error());
   const auto* service = std::get_if<ToService>(&*known);
+  if (service) flow.record.facts.labels.service = service->service->name;
   const detect::Hint hint = service ? hint_of(flow, *service) : detect::Hint::opaque;
   if (hint == detect::Hint::opaque) co_return co_await opaque(flow);
   auto first = co_await detect::application_speech(flow.context.driver, flow.client, hint);
@@ -230,6 +231,7 @@ io::Task<Status> corridor(OutboundFlow& flow) {
     http.client.identity = flow.owner.identity();
     http.client.address = flow.client_address;
     http.client.dialled = flow.dialled;
+    http.client.service = flow.record.facts.labels.service;
     co_return co_await http.run(std::move(*first));
   }
   const bool silent = first->bytes.empty() && !first->fin;

@@ -16,11 +16,15 @@ H1Server::H1Server(io::Driver& driver, io::ByteStream& bytes)
   stream_.ahead().on_end([](void* self) { static_cast<H1Server*>(self)->on_end(); }, this);
 }
 
-// An error is told to the exchange under way. A FIN is not: a client may end its direction and wait for the answer.
+// A client that ends its direction while it waits has gone, as servers commonly read it: few half-close, all give up. A
+// tunnel's FIN is only its own direction's end.
 void H1Server::on_end() {
-  if (watcher_ && stream_.ahead().error()) {
-    watcher_->on_aborted(
-        Error{Source::downstream, Reason::client_reset, stream_.ahead().error()->os_code, {}});
+  if (!watcher_ || stream_.tunnel()) return;
+  const std::optional<Error>& error = stream_.ahead().error();
+  if (error) {
+    watcher_->on_aborted(Error{Source::downstream, Reason::client_reset, error->os_code, {}});
+  } else if (request_whole_ && !response_whole_ && !stream_.ahead().stopped()) {
+    watcher_->on_aborted(Error{Source::downstream, Reason::client_closed, 0, {}});
   }
 }
 

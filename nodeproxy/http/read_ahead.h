@@ -27,10 +27,11 @@ class ReadAhead {
   bool stale() const { return ready(); }
   const std::optional<Error>& error() const { return error_; }
   bool fin() const { return fin_; }
+  bool stopped() const { return stopped_; }
 
   // take() says FIN from here on: nothing more is wanted.
   void stop() {
-    fin_ = true;
+    fin_ = stopped_ = true;
     arrived_.notify();
   }
   // Called, on the reader's stack, for an error or a FIN that comes while nobody waits in take().
@@ -43,7 +44,7 @@ class ReadAhead {
   io::ByteStream& stream_;
   io::Buffer waiting_;
   std::optional<Error> error_;
-  bool fin_ = false;
+  bool fin_ = false, stopped_ = false;
   io::Signal arrived_, taken_;
   void (*end_call_)(void*) = nullptr;
   void* end_argument_ = nullptr;
