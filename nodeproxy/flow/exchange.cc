@@ -62,7 +62,7 @@ io::Task<void> Exchange::run(http::Piece first) {
   co_await serve(std::move(first));
   leave_judged();
   stream_.watch(nullptr);
-  if (!in_order_) stream_.reset(why_ ? why_->reason : Reason::cancelled);
+  if (!in_order_) stream_.reset(why_.value_or(Error{Source::local, Reason::cancelled, 0, {}}));
   finish_record();
 }
 
@@ -195,7 +195,7 @@ io::Task<void> Exchange::pass_request(Try& attempt) {
     if (!piece) {
       if (piece.error().reason == Reason::cancelled) co_return;
       attempt.client_error = piece.error();
-      attempt.lease.stream().reset(Reason::cancelled);
+      attempt.lease.stream().give_up();
       co_return;
     }
     record_.sent_bytes += piece->body.size();
@@ -223,7 +223,7 @@ io::Task<Status> Exchange::pass_response(Try& attempt) {
         why.reason = now < last_moment ? Reason::idle_timeout
                      : whole           ? Reason::request_timeout
                                        : Reason::backend_timeout;
-        upstream.reset(Reason::cancelled);
+        upstream.give_up();
       }
       observe(attempt, why.reason == Reason::cancelled ? balance::Outcome::Kind::abandoned
                                                        : balance::Outcome::Kind::failed);
@@ -235,7 +235,7 @@ io::Task<Status> Exchange::pass_response(Try& attempt) {
         observe(attempt, kind_of(head->status));
         wanted_status_ = head->status;
         retry_after_ = http::retry_after(head->headers);
-        upstream.reset(Reason::cancelled);
+        upstream.give_up();
         co_return weir::fail(Source::upstream, Reason::bad_response);
       }
       begin_response(attempt, *head);
@@ -247,7 +247,7 @@ io::Task<Status> Exchange::pass_response(Try& attempt) {
     const Status written = co_await stream_.write(std::move(*piece), io::kNever);
     if (!written) {
       attempt.client_error = written.error();
-      upstream.reset(Reason::cancelled);
+      upstream.give_up();
       co_return written;
     }
     if (last) {
@@ -277,7 +277,7 @@ io::Task<Status> Exchange::tunnel(Try& attempt, http::Piece head) {
   Status written = co_await stream_.write(std::move(head), io::kNever);
   if (!written) {
     attempt.client_error = written.error();
-    attempt.lease.stream().reset(Reason::cancelled);
+    attempt.lease.stream().give_up();
     co_return written;
   }
   io::ChildScope passing(driver());

@@ -96,6 +96,10 @@ io::Task<Status> HttpCorridor::run_h2(io::Buffer first) {
   refusing.cancel();
   co_await refusing.join();
   h2_ = nullptr;
+  if (const auto& ended = server.connection().ended();
+      ended && (ended->reason == Reason::flood || ended->reason == Reason::bad_request)) {
+    note_broken(client, *ended);
+  }
   if (server.connection().ended() && server.connection().ended()->reason == Reason::none) bytes_->close();
   moving.cancel();
   co_await moving.join();

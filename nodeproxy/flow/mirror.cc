@@ -102,13 +102,13 @@ io::Task<void> run(MirrorFlow& flow) {
   if (!lease) co_return;
   const Status sent = co_await send(flow, lease->stream(), last);
   if (!sent) {
-    lease->stream().reset(Reason::cancelled);
+    lease->stream().give_up();
     co_return;
   }
   for (;;) {
     const auto piece = co_await lease->stream().read(last);
     if (!piece) {
-      lease->stream().reset(Reason::cancelled);
+      lease->stream().give_up();
       co_return;
     }
     if (piece->end) co_return;

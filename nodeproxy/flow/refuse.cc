@@ -33,4 +33,12 @@ io::Task<void> refuse(HttpClient& client, http::MessageStream& stream, Error why
   record.end(context.driver.now(), written ? why : written.error());
 }
 
+void note_broken(HttpClient& client, const Error& why) {
+  Context& context = client.flow.context;
+  telemetry::RequestRecord record(context.request_sink, client.base_row(), context.driver.now());
+  record.facts.client = client.address;
+  record.facts.source_pod = client.facts.source_pod;
+  record.end(context.driver.now(), why);
+}
+
 }  // namespace weir::flow

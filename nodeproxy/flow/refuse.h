@@ -13,4 +13,7 @@ bool refusable(const Error& why);
 // Answers with `status` (0: the reason's own) and records it.
 io::Task<void> refuse(HttpClient& client, http::MessageStream& stream, Error why, uint16_t status);
 
+// A connection that broke HTTP's rules, or asked for too much work, between requests: counted and logged, not answered.
+void note_broken(HttpClient& client, const Error& why);
+
 }  // namespace weir::flow

@@ -115,10 +115,10 @@ io::Task<Result<Piece>> H1Client::read(io::TimePoint deadline) {
   co_return piece;
 }
 
-void H1Client::reset(Reason why) {
+void H1Client::reset(const Error& why) {
   if (reset_) return;
-  reset_ = why;
-  carrier_->abandon(why);
+  reset_ = why.reason;
+  carrier_->abandon(why.reason);
   stream_.ahead().stop();  // whoever reads sees the reset
 }
 

@@ -22,7 +22,7 @@ class H1Client final : public ClientConnection, public MessageStream {
   io::Task<Status> accepted(io::TimePoint deadline) override { return carrier_->accepted(deadline); }
   io::Task<Result<Piece>> read(io::TimePoint deadline) override;
   io::Task<Status> write(Piece piece, io::TimePoint deadline) override;
-  void reset(Reason why) override;
+  void reset(const Error& why) override;
   void watch(Aborted*) override {}  // the exchange is reading
 
  private:

@@ -93,10 +93,10 @@ io::Task<Status> H1Server::write(Piece piece, io::TimePoint deadline) {
   co_return Status();
 }
 
-void H1Server::reset(Reason why) {
+void H1Server::reset(const Error& why) {
   if (reset_) return;
   reset_ = true;
-  bytes_.abandon(why);
+  bytes_.abandon(why.reason);
 }
 
 io::Task<bool> H1Server::settle() {

@@ -26,7 +26,7 @@ class H1Server final : public MessageStream {
 
   io::Task<Result<Piece>> read(io::TimePoint deadline) override;
   io::Task<Status> write(Piece piece, io::TimePoint deadline) override;
-  void reset(Reason why) override;
+  void reset(const Error& why) override;
   void watch(Aborted* watcher) override { watcher_ = watcher; }
 
   // What is not a request is answered once, and the connection ends.

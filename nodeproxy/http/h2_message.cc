@@ -133,12 +133,14 @@ io::Task<Status> H2Message::write(Piece piece, io::TimePoint deadline) {
   co_return Status();
 }
 
-void H2Message::reset(Reason why) {
+void H2Message::reset(const Error& why) {
   if (error_) return;
-  error_ = Error{Source::local, why, 0, {}};
+  error_ = why;
   if (stream_ != 0) {
-    const bool server = wire_.connection().role() == h2::Role::server;
-    wire_.connection().reset(stream_, server && why != Reason::cancelled ? h2::kInternalError : h2::kCancel);
+    uint32_t code = h2::kCancel;
+    if (why.reason == Reason::stream_reset && why.os_code > 0) code = static_cast<uint32_t>(why.os_code);
+    if (wire_.connection().role() == h2::Role::server && why.reason != Reason::stream_reset) code = h2::kInternalError;
+    wire_.connection().reset(stream_, code);
     wire_.flush();
   }
   arrived_.notify();

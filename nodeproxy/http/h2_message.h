@@ -22,7 +22,7 @@ class H2Message final : public MessageStream {
   io::Task<Status> accepted(io::TimePoint deadline) override;
   io::Task<Result<Piece>> read(io::TimePoint deadline) override;
   io::Task<Status> write(Piece piece, io::TimePoint deadline) override;
-  void reset(Reason why) override;
+  void reset(const Error& why) override;
   void watch(Aborted* watcher) override { watcher_ = watcher; }
 
   uint32_t stream() const { return stream_; }

@@ -33,8 +33,10 @@ class MessageStream {
   virtual io::Task<Result<Piece>> read(io::TimePoint deadline) = 0;
   // Writes a piece as one, and returns when another may follow. Errors: what ended the stream; detect_timeout.
   virtual io::Task<Status> write(Piece piece, io::TimePoint deadline) = 0;
-  // Gives the exchange up: RST_STREAM, or the end of an HTTP/1 connection. Waits in progress end with this reason.
-  virtual void reset(Reason why) = 0;
+  // Gives the exchange up: RST_STREAM, or the end of an HTTP/1 connection. Waits in progress end with this error. Where
+  // the other side's HTTP/2 peer reset the stream (stream_reset), its error code is the os_code and is passed on.
+  virtual void reset(const Error& why) = 0;
+  void give_up() { reset(Error{Source::local, Reason::cancelled, 0, {}}); }
   // Who is told when the peer resets while nobody reads. Null: nobody.
   virtual void watch(Aborted* watcher) = 0;
 };
