@@ -129,6 +129,22 @@ data: {podCIDRs: "10.0.0.0/8, fd00::/8", sameNode: Encrypted, unknownDestination
   CHECK(other.passed_over == 2);
 }
 
+TEST_CASE("text that is not UTF-8 is refused, for the proxy could read nothing of what has it") {
+  const auto label = [](const std::string& value) {
+    return refusal("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {x: '" + value + "'}}\n");
+  };
+  for (const std::string good :
+       {"\xc3\xa4", "\xe0\xa0\x80", "\xef\xbf\xbd", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+    CHECK(label(good) == "accepted");
+  }
+  for (const std::string bad : {"\x80", "\xff", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80",
+                                "\xf0\x80\x80\xaf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe4\xb8"}) {
+    CHECK_THAT(label(bad), Catch::Contains("a.yaml:3: metadata.labels.x is not UTF-8"));
+  }
+  CHECK_THAT(refusal("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {\"\xff\": b}}\n"),
+             Catch::Contains("metadata.labels has a key that is not UTF-8"));
+}
+
 TEST_CASE("what kubectl prints as a List is opened") {
   const Parsed parsed =
       parse_yaml("a",
