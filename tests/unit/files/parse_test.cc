@@ -145,6 +145,15 @@ TEST_CASE("text that is not UTF-8 is refused, for the proxy could read nothing o
              Catch::Contains("metadata.labels has a key that is not UTF-8"));
 }
 
+TEST_CASE("control characters are refused with their line, before the parser loses itself in them") {
+  for (const char c : {'\0', '\x01', '\x04', '\x1b'}) {
+    const std::string yaml =
+        std::string("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, x: ") + c + "0}\n";
+    CHECK_THAT(refusal(yaml), Catch::StartsWith("a.yaml:3: has a control character"));
+  }
+  CHECK(refusal("apiVersion: v1\r\nkind: Namespace\t\r\nmetadata: {name: a}\r\n") == "accepted");
+}
+
 TEST_CASE("what kubectl prints as a List is opened") {
   const Parsed parsed =
       parse_yaml("a",
