@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "agent/files/documents.h"
 #include "agent/files/readers.h"
 
 namespace weir::agent {
@@ -13,33 +14,6 @@ namespace {
 constexpr std::string_view kGroup = "weir.dev/";
 constexpr std::string_view kVersion = "weir.dev/v1alpha1";
 constexpr std::string_view kGatewayGroup = "gateway.networking.k8s.io/";
-
-// YAML has no control characters but these; yaml-cpp 0.7 takes some for its own end marks, and a NUL for document after
-// document without end.
-void refuse_controls(const std::string& text) {
-  int line = 1;
-  for (const char c : text) {
-    if (c == '\n') ++line;
-    if (static_cast<unsigned char>(c) < ' ' && c != '\n' && c != '\r' && c != '\t') {
-      throw Refused{line, "has a control character, which YAML in UTF-8 has not"};
-    }
-  }
-}
-
-// The documents, Lists opened up (one level: a List of Lists is nothing that Kubernetes writes).
-std::vector<Field> documents_of(const std::string& text) {
-  std::vector<Field> out;
-  for (const YAML::Node& node : YAML::LoadAll(text)) {
-    const Field document(node, "");
-    if (!document.present()) continue;  // an empty document, or only comments
-    if (document["kind"].text() != "List") {
-      out.push_back(document);
-      continue;
-    }
-    for (const auto& item : document["items"].items()) out.push_back(item);
-  }
-  return out;
-}
 
 std::optional<Object> read_weir_kind(const Field& document, const std::string& version,
                                      const std::string& kind) {
@@ -108,7 +82,6 @@ Parsed parse_yaml(const std::string& file, const std::string& text) {
   Parsed parsed;
   std::vector<Field> documents;
   try {
-    refuse_controls(text);
     documents = documents_of(text);
     std::map<std::string, int> seen;  // "Pod shop/web-0" → line
     for (const auto& document : documents) {

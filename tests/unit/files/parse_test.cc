@@ -149,9 +149,21 @@ TEST_CASE("control characters are refused with their line, before the parser los
   for (const char c : {'\0', '\x01', '\x04', '\x1b'}) {
     const std::string yaml =
         std::string("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, x: ") + c + "0}\n";
-    CHECK_THAT(refusal(yaml), Catch::StartsWith("a.yaml:3: has a control character"));
+    CHECK_THAT(refusal(yaml), Catch::StartsWith("a.yaml:3: the text has a control character"));
   }
   CHECK(refusal("apiVersion: v1\r\nkind: Namespace\t\r\nmetadata: {name: a}\r\n") == "accepted");
+}
+
+TEST_CASE("a character that begins nothing is refused, before the parser stands still at it") {
+  const std::string good = "{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n";
+  CHECK_THAT(refusal(", a\n"), Catch::StartsWith("a.yaml:1: the text has a character that begins nothing"));
+  CHECK_THAT(refusal(good + "---\n--- ,\n"),
+             Catch::StartsWith("a.yaml:3: the text has a character that begins nothing"));
+  CHECK_THAT(refusal(good + "--- &a !b ,\n"),
+             Catch::StartsWith("a.yaml:2: the text has a character that begins nothing"));
+  const Parsed parsed = parse_yaml("a", "---\n---\n# nothing\n---\n" + good + "...\n---\n");
+  CHECK_FALSE(parsed.error);
+  CHECK(parsed.objects.size() == 1);
 }
 
 TEST_CASE("what kubectl prints as a List is opened") {
