@@ -203,6 +203,8 @@ TEST_CASE("whatever is wrong is refused with its line and the path of the field"
             "70000}]}]}\n",
             "spec.containers[0].ports[0].containerPort must be a number from 1 to 65535"},
            {"apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: [x]}\n", "metadata.labels must be a map"},
+           {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}, {port: 80}]}\n",
+            "spec.ports[1].port is there twice: 80"},
            {"apiVersion: v1\nkind: Node\nmetadata: {name: n}\n---\napiVersion: v1\nkind: Node\nmetadata: "
             "{name: n}\n",
             "a.yaml:5: Node n is already in line 1"},
