@@ -56,6 +56,35 @@ std::string duration_text(uint64_t ms) {
   return out.empty() ? "0s" : out;
 }
 
+// RFC 3629, without the surrogates: what a protobuf string may hold. One that is not would make the whole update
+// unreadable for the proxy.
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto byte = [&](size_t at) {
+      return at < text.size() ? static_cast<uint8_t>(text[at]) : uint8_t{0};
+    };
+    const uint8_t lead = byte(i);
+    const size_t length = lead < 0x80   ? 1
+                          : lead < 0xc2 ? 0
+                          : lead < 0xe0 ? 2
+                          : lead < 0xf0 ? 3
+                          : lead < 0xf5 ? 4
+                                        : 0;
+    if (length == 0) return false;
+    for (size_t k = 1; k < length; ++k) {
+      if ((byte(i + k) & 0xc0) != 0x80) return false;
+    }
+    // Overlong forms, surrogates, and what is above U+10FFFF.
+    const uint8_t second = byte(i + 1);
+    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
+        (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) {
+      return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
 std::string join(std::initializer_list<std::string_view> words) {
   std::string out;
   for (const auto word : words) out += (out.empty() ? "" : ", ") + std::string(word);
@@ -87,6 +116,7 @@ Field Field::operator[](const char* name) const {
 std::string Field::text(std::string_view fallback) const {
   if (!present_) return std::string(fallback);
   if (!node_.IsScalar()) refuse("must be a single value");
+  if (!is_utf8(node_.Scalar())) refuse("is not UTF-8");
   return node_.Scalar();
 }
 
@@ -168,6 +198,7 @@ std::vector<std::pair<std::string, Field>> Field::entries() const {
   for (const auto& entry : node_) {
     if (!entry.first.IsScalar()) refuse("has a key that is no word");
     std::string key = entry.first.Scalar();
+    if (!is_utf8(key)) refuse("has a key that is not UTF-8");
     Field value{entry.second, path_.empty() ? key : path_ + "." + key, entry.first.Mark().line + 1,
                 !entry.second.IsNull()};
     if (!seen.insert(key).second) value.refuse("is there twice");

@@ -1,5 +1,6 @@
 // Kubernetes' own kinds, reduced to what model/objects.h holds. Field names: the Kubernetes API reference, core/v1 and
 // discovery.k8s.io/v1. See readers.h.
+#include <algorithm>
 #include <ctime>
 #include <string_view>
 
@@ -119,6 +120,9 @@ Service read_service(const Field& document) {
       value.target_port = target.port();
     } else {
       value.target_name = target.text();
+    }
+    if (std::ranges::find(service.ports, value.port, &ServicePort::port) != service.ports.end()) {
+      port["port"].refuse("is there twice: " + std::to_string(value.port));
     }
     service.ports.push_back(std::move(value));
   }

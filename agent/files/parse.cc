@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "agent/files/documents.h"
 #include "agent/files/readers.h"
 
 namespace weir::agent {
@@ -13,21 +14,6 @@ namespace {
 constexpr std::string_view kGroup = "weir.dev/";
 constexpr std::string_view kVersion = "weir.dev/v1alpha1";
 constexpr std::string_view kGatewayGroup = "gateway.networking.k8s.io/";
-
-// The documents, Lists opened up (one level: a List of Lists is nothing that Kubernetes writes).
-std::vector<Field> documents_of(const std::string& text) {
-  std::vector<Field> out;
-  for (const YAML::Node& node : YAML::LoadAll(text)) {
-    const Field document(node, "");
-    if (!document.present()) continue;  // an empty document, or only comments
-    if (document["kind"].text() != "List") {
-      out.push_back(document);
-      continue;
-    }
-    for (const auto& item : document["items"].items()) out.push_back(item);
-  }
-  return out;
-}
 
 std::optional<Object> read_weir_kind(const Field& document, const std::string& version,
                                      const std::string& kind) {

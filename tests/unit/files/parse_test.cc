@@ -129,6 +129,43 @@ data: {podCIDRs: "10.0.0.0/8, fd00::/8", sameNode: Encrypted, unknownDestination
   CHECK(other.passed_over == 2);
 }
 
+TEST_CASE("text that is not UTF-8 is refused, for the proxy could read nothing of what has it") {
+  const auto label = [](const std::string& value) {
+    return refusal("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {x: '" + value + "'}}\n");
+  };
+  for (const std::string good :
+       {"\xc3\xa4", "\xe0\xa0\x80", "\xef\xbf\xbd", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+    CHECK(label(good) == "accepted");
+  }
+  for (const std::string bad : {"\x80", "\xff", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80",
+                                "\xf0\x80\x80\xaf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe4\xb8"}) {
+    CHECK_THAT(label(bad), Catch::Contains("a.yaml:3: metadata.labels.x is not UTF-8"));
+  }
+  CHECK_THAT(refusal("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {\"\xff\": b}}\n"),
+             Catch::Contains("metadata.labels has a key that is not UTF-8"));
+}
+
+TEST_CASE("control characters are refused with their line, before the parser loses itself in them") {
+  for (const char c : {'\0', '\x01', '\x04', '\x1b'}) {
+    const std::string yaml =
+        std::string("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, x: ") + c + "0}\n";
+    CHECK_THAT(refusal(yaml), Catch::StartsWith("a.yaml:3: the text has a control character"));
+  }
+  CHECK(refusal("apiVersion: v1\r\nkind: Namespace\t\r\nmetadata: {name: a}\r\n") == "accepted");
+}
+
+TEST_CASE("a character that begins nothing is refused, before the parser stands still at it") {
+  const std::string good = "{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n";
+  CHECK_THAT(refusal(", a\n"), Catch::StartsWith("a.yaml:1: the text has a character that begins nothing"));
+  CHECK_THAT(refusal(good + "---\n--- ,\n"),
+             Catch::StartsWith("a.yaml:3: the text has a character that begins nothing"));
+  CHECK_THAT(refusal(good + "--- &a !b ,\n"),
+             Catch::StartsWith("a.yaml:2: the text has a character that begins nothing"));
+  const Parsed parsed = parse_yaml("a", "---\n---\n# nothing\n---\n" + good + "...\n---\n");
+  CHECK_FALSE(parsed.error);
+  CHECK(parsed.objects.size() == 1);
+}
+
 TEST_CASE("what kubectl prints as a List is opened") {
   const Parsed parsed =
       parse_yaml("a",
@@ -166,6 +203,8 @@ TEST_CASE("whatever is wrong is refused with its line and the path of the field"
             "70000}]}]}\n",
             "spec.containers[0].ports[0].containerPort must be a number from 1 to 65535"},
            {"apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: [x]}\n", "metadata.labels must be a map"},
+           {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}, {port: 80}]}\n",
+            "spec.ports[1].port is there twice: 80"},
            {"apiVersion: v1\nkind: Node\nmetadata: {name: n}\n---\napiVersion: v1\nkind: Node\nmetadata: "
             "{name: n}\n",
             "a.yaml:5: Node n is already in line 1"},
