@@ -99,6 +99,20 @@ TEST_CASE("a heavy near endpoint that is ejected counts by its weight") {
   CHECK(counts.at("10.0.0.2") == Approx(20'000 * 0.35).epsilon(0.05));
 }
 
+TEST_CASE("a key overflows always or never") {
+  for (const Balancer balancer : {Balancer::ring_hash, Balancer::maglev}) {
+    Zones zones(10, 10, {0, 1, 2, 3}, balancer), other_worker(10, 10, {0, 1, 2, 3}, balancer);
+    other_worker.state.random().next();
+    for (uint64_t key = 0; key < 300; ++key) {
+      Request from = zones.asked(), there = other_worker.asked();
+      from.hash = there.hash = mix(key);
+      const Ip address = pick(from, zones.state)->endpoint->address;
+      for (int i = 0; i < 5; ++i) REQUIRE(pick(from, zones.state)->endpoint->address == address);
+      REQUIRE(pick(there, other_worker.state)->endpoint->address == address);
+    }
+  }
+}
+
 TEST_CASE("a key that does not overflow stays where it was") {
   Zones whole(10, 10, {}, Balancer::maglev), fewer(10, 10, {0, 1, 2, 3}, Balancer::maglev);
   int moved = 0, of_the_ejected = 0;
