@@ -75,9 +75,9 @@ TEST_CASE("what too few near endpoints cannot take overflows, in proportion") {
 }
 
 TEST_CASE("when near and far together are too few, each takes its part") {
-  // Near can take 0.7 and far 0.28 of what must be taken.
-  CHECK(Zones(10, 10, {0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17}).near() ==
-        Approx(0.7 / 0.98).margin(0.015));
+  // Near can take 0.42 and far 0.14 of what must be taken.
+  CHECK(Zones(10, 10, {0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18}).near() ==
+        Approx(0.75).margin(0.015));
 }
 
 TEST_CASE("a heavy near endpoint that is ejected counts by its weight") {
