@@ -189,6 +189,7 @@ void Eligible::fill_table(Tier& tier, config::Balancer balancer) {
       ring ? std::holds_alternative<Ring>(tier.table) : std::holds_alternative<Maglev>(tier.table);
   if (right_kind && tier.table_of == fingerprint) return;
   tier.table_of = fingerprint;
+  ++tier.table_builds;
   if (ring) {
     tier.table.emplace<Ring>(weighted);
   } else {

@@ -37,7 +37,8 @@ struct Tier {
   // proxies that disagree about ejections agree about everything else.
   std::vector<uint32_t> by_id;  // candidates in the order of their ids, which is what the table speaks of
   std::variant<std::monostate, Ring, Maglev> table;
-  uint64_t table_of = 0;  // a fingerprint of what the table was built from
+  uint64_t table_of = 0;      // a fingerprint of what the table was built from
+  uint32_t table_builds = 0;  // how often it was built
 };
 
 // The nearest tier takes all traffic while its usable share, times this, is not below 1 (Envoy's over-provisioning factor

@@ -40,8 +40,7 @@ void Outliers::outcome(Members& members, Member& member, const Outcome& outcome,
     judge_interval(members, now);
     interval_end_ = now + settings_.interval;
   }
-  // What was under way when it was ejected says nothing new.
-  if (member.ejected || outcome.kind == Outcome::Kind::abandoned) return;
+  if (outcome.kind == Outcome::Kind::abandoned) return;
   ++member.interval.answered;
   if (outcome.kind != Outcome::Kind::failed) {
     member.failures_in_row = 0;

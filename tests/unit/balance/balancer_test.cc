@@ -250,3 +250,22 @@ TEST_CASE("a request's lease counts once, follows its owner when moved, and take
   CHECK(member.in_flight == 0);
   CHECK(member.latency.estimate_ns(from.now, 1) == Approx(5e6));
 }
+
+TEST_CASE("an endpoint that is quick to say that it is busy draws no more requests by that") {
+  const Service asked = published(service({{"10.0.0.1"}, {"10.0.0.2"}}, Balancer::peak_ewma));
+  State state(1);
+  Request from = request(asked);
+  from.http = true;
+  from.now = TimePoint(1000s);
+  int busy = 0;
+  for (int i = 0; i < 1000; ++i) {
+    from.now += 10ms;
+    const auto choice = pick(from, state);
+    const bool first = choice->endpoint->address == ip("10.0.0.1");
+    busy += first ? 1 : 0;
+    state.request(*choice, from.now)
+        .release({first ? Outcome::Kind::busy : Outcome::Kind::ok, first ? 100us : 5000us}, from.now);
+  }
+  CHECK(busy < 10);
+  CHECK(state.ejected(from.now).empty());
+}

@@ -124,18 +124,20 @@ TEST_CASE("a table is not built again while the set is the same, and is when it 
     const Service asked = published(service_of(30, balancer)), same = published(service_of(30, balancer));
     const Service grown = published(service_of(31, balancer));
     State state(1);
-    const auto table = [&](const Service& service) -> const void* {
-      const Tier& tier = pick(keyed(service, 1), state)->group->eligible().tier(0);
-      if (const Ring* ring = std::get_if<Ring>(&tier.table)) return ring;
-      return std::get<Maglev>(tier.table).table().data();
+    const auto builds = [&](const Service& service) {
+      return pick(keyed(service, 1), state)->group->eligible().tier(0).table_builds;
     };
-    const uint64_t of = pick(keyed(asked, 1), state)->group->eligible().tier(0).table_of;
-    const void* first = table(asked);
-    CHECK(table(asked) == first);
-    CHECK(table(same) == first);
-    CHECK(pick(keyed(same, 1), state)->group->eligible().tier(0).table_of == of);
-    table(grown);
-    CHECK(pick(keyed(grown, 1), state)->group->eligible().tier(0).table_of != of);
+    CHECK(builds(asked) == 1);
+    CHECK(builds(asked) == 1);
+    CHECK(builds(same) == 1);
+    CHECK(builds(grown) == 2);
+    CHECK(builds(grown) == 2);
+    Service heavier = service_of(31, balancer);
+    auto slice = std::make_shared<EndpointSlice>(*heavier.slices[0]);
+    slice->endpoints[7].weight = 200;
+    heavier.slices = {slice};
+    heavier = published(heavier);
+    CHECK(builds(heavier) == 3);
   }
 }
 

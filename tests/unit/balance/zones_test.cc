@@ -75,9 +75,9 @@ TEST_CASE("what too few near endpoints cannot take overflows, in proportion") {
 }
 
 TEST_CASE("when near and far together are too few, each takes its part") {
-  // Near can take 0.7 and far 0.28 of what must be taken.
-  CHECK(Zones(10, 10, {0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17}).near() ==
-        Approx(0.7 / 0.98).margin(0.015));
+  // Near can take 0.42 and far 0.14 of what must be taken.
+  CHECK(Zones(10, 10, {0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18}).near() ==
+        Approx(0.75).margin(0.015));
 }
 
 TEST_CASE("a heavy near endpoint that is ejected counts by its weight") {
@@ -97,6 +97,20 @@ TEST_CASE("a heavy near endpoint that is ejected counts by its weight") {
   const auto counts = tally(from, state, 20'000);
   CHECK_FALSE(counts.contains("10.0.0.1"));
   CHECK(counts.at("10.0.0.2") == Approx(20'000 * 0.35).epsilon(0.05));
+}
+
+TEST_CASE("a key overflows always or never") {
+  for (const Balancer balancer : {Balancer::ring_hash, Balancer::maglev}) {
+    Zones zones(10, 10, {0, 1, 2, 3}, balancer), other_worker(10, 10, {0, 1, 2, 3}, balancer);
+    other_worker.state.random().next();
+    for (uint64_t key = 0; key < 300; ++key) {
+      Request from = zones.asked(), there = other_worker.asked();
+      from.hash = there.hash = mix(key);
+      const Ip address = pick(from, zones.state)->endpoint->address;
+      for (int i = 0; i < 5; ++i) REQUIRE(pick(from, zones.state)->endpoint->address == address);
+      REQUIRE(pick(there, other_worker.state)->endpoint->address == address);
+    }
+  }
 }
 
 TEST_CASE("a key that does not overflow stays where it was") {
