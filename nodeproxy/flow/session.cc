@@ -23,6 +23,7 @@ class SessionFlow final : public Flow {
   mesh::SessionStream& session = bytes->session;
   SocketAddress client_address, local;
   std::string client_identity;
+  mesh::Carrier* carrier = nullptr;  // lives as long as its sessions
 };
 
 void label(SessionFlow& flow) {
@@ -101,7 +102,12 @@ io::Task<Status> corridor(SessionFlow& flow) {
   auto server =
       co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
                                                                 flow.local, context.ports.application));
-  if (!server) co_return std::unexpected(server.error());
+  if (!server) {
+    // Nobody listens there any more. The lane's socket stands on that port as a connection of the application's own
+    // would: one that does not set SO_REUSEADDR could not listen again as long as clients go on trying.
+    if (server.error().reason == Reason::refused) flow.carrier->drain();
+    co_return std::unexpected(server.error());
+  }
   flow.record.opened(context.sink);
   if (!requests_needed) flow.session.accept_open();
   relay::SessionEnd client_end(flow.session);
@@ -130,6 +136,7 @@ void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session&
   auto* flow = new SessionFlow(destination.context, destination);
   ++destination.context.counters.sessions_opened;
   flow->session.attach(carrier, session);
+  flow->carrier = &carrier;
   flow->client_address = info.client;
   flow->local = local;
   flow->client_identity = carrier.peer_identity();

@@ -201,9 +201,20 @@ void Carrier::close(const Error& why) {
 void Carrier::drain() {
   if (draining_) return;
   draining_ = true;
+  if (lane_.sessions() == 0) idle_since_ = driver_.now();
   lane_.goaway(RstReason::draining);
   want_flush();
-  if (lane_.sessions() == 0) driver_.timers().arm(*this, driver_.now());
+  close_if_over();
+}
+
+// Nothing more will come of this lane. An acceptor leaves it to the dialler to close, for a while.
+bool Carrier::over() const {
+  if (lane_.sessions() > 0 || !(draining_ || lane_.goaway_received())) return false;
+  return lane_.role() == Role::dialler || driver_.now() - idle_since_ >= kTick;
+}
+
+void Carrier::close_if_over() {
+  if (serving_ && !finishing_ && over()) driver_.timers().arm(*this, driver_.now());
 }
 
 void Carrier::released() { check_settled(); }
@@ -255,7 +266,7 @@ void Carrier::fire() {
   }
   bulky_ = window_bytes_ > kBulkBytesPerTick;
   window_bytes_ = 0;
-  if (draining_ && lane_.sessions() == 0) {
+  if (over()) {
     close(Error{Source::local, Reason::none, 0, {}});
     return;
   }

@@ -45,7 +45,8 @@ class Carrier final : private LaneEvents, private io::Op, private io::Deferred, 
   Result<Session*> open(const OpenInfo& info, SessionEvents& events);
   // Ends the carrier: in order when it has no sessions, else they are reset with this reason. run() returns soon.
   void close(const Error& why);
-  // No new sessions; ends when the last one has.
+  // No new sessions; ends when the last one has. The dialler closes first, also when it was the acceptor who said
+  // GOAWAY: TIME_WAIT then stands on the dialler's port, and not on the application's, which may want to listen again.
   void drain();
 
   // Something of a session changed: it has bytes, credit or a reset to send. Sent at the end of the turn.
@@ -69,13 +70,18 @@ class Carrier final : private LaneEvents, private io::Op, private io::Deferred, 
           LaneOptions options);
 
   void on_open(Session& session, const OpenInfo& info) override { events_->on_session(session, info); }
-  void on_goaway(const Goaway&) override {}
-  void on_idle() override { idle_since_ = driver_.now(); }
+  void on_goaway(const Goaway&) override { close_if_over(); }
+  void on_idle() override {
+    idle_since_ = driver_.now();
+    close_if_over();
+  }
   void on_pong(uint64_t) override {}
   void run_deferred() override;                                          // flush
   void complete(int32_t result, io::Buffer buffer, bool more) override;  // of a send
   void fire() override;                                                  // keepalive, or the end of patience
 
+  bool over() const;
+  void close_if_over();
   Status take();
   void end(Error why);
   io::Task<Error> read_until_end();

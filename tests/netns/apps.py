@@ -89,7 +89,7 @@ def lend(request):
     family = socket.AF_INET if request["family"] == "v4" else socket.AF_INET6
     lent = socket.socket(family, socket.SOCK_STREAM)
     try:
-        lent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        lent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, request.get("reuse", 1))
         for level, name, value in request.get("options", []):
             lent.setsockopt(level, name, value.encode() if isinstance(value, str) else value)
         if family == socket.AF_INET6:

@@ -217,3 +217,24 @@ def test_an_application_killed_with_live_connections_resets_them(mesh):
     server.stdout.close()
     assert ending(client) == "reset"
     client.close()
+
+
+def test_a_server_without_reuseaddr_listens_again_though_clients_go_on_dialling(mesh):
+    port = LENT + 1  # Of no other test: what those leave in TIME_WAIT would be in the way, as without a mesh.
+
+    def listen():
+        return mesh.echo_2.borrow(5, family="v6", bind=["::", port], listen=16, reuse=0)
+
+    listener = listen()
+    with mesh.alice.connect(mesh.echo_2.v4, port) as client:
+        served = listener.accept()[0]
+        listener.close()
+        client.close()  # First: TIME_WAIT would be the application's own otherwise.
+        assert served.recv(1) == b""
+        served.close()
+    # The lane stays on the port, as idle as it may be for a minute; whoever dials learns that nobody is there.
+    assert mesh.alice.fails(mesh.echo_2.v4, port) == "reset"
+    with eventually(listen, 2) as listener:
+        with mesh.alice.connect(mesh.echo_2.v4, port):
+            listener.settimeout(5)
+            listener.accept()[0].close()

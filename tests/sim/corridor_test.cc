@@ -127,6 +127,10 @@ TEST_CASE("an application that refuses looks refused") {
   CHECK(client.saw_reset());
   CHECK(mesh.client.failed(Reason::refused) == 1);
   CHECK(mesh.server.failed(Reason::refused) == 1);
+  // The lane stood on the application's port, and goes. (Where nobody listens the kernel refuses the next one.)
+  mesh.world.run_for(50ms);
+  CHECK(mesh.client.lanes.empty());
+  CHECK(mesh.server.context.live_flows == 0);
   check_nothing_left(mesh);
 }
 
