@@ -102,13 +102,13 @@ io::Task<Result<Piece>> H2Message::read(io::TimePoint deadline) {
 }
 
 io::Task<Status> H2Message::accepted(io::TimePoint deadline) {
-  co_return co_await wire_.bytes().accepted(deadline);
+  co_return co_await wire_.accepted(deadline);
 }
 
 io::Task<Status> H2Message::write(Piece piece, io::TimePoint deadline) {
   if (error_) co_return std::unexpected(*error_);
   h2::Connection& connection = wire_.connection();
-  const bool head_alone = piece.end && piece.body.empty() && !piece.trailers;
+  const bool head_alone = piece.head && piece.end && piece.body.empty() && !piece.trailers;
   if (piece.head && stream_ == 0) {
     const auto opened = connection.request(*piece.head, head_alone);
     if (!opened) {

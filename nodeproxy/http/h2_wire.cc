@@ -73,6 +73,28 @@ io::Task<void> H2Wire::write() {
   on_over();
 }
 
+io::Task<Status> H2Wire::accepted(io::TimePoint deadline) {
+  while (!accepted_) {
+    if (!accepting_) {
+      accepting_ = true;
+      const Status status = co_await bytes_.accepted(deadline);
+      accepting_ = false;
+      const bool final = status || (status.error().reason != Reason::cancelled &&
+                                    status.error().reason != Reason::detect_timeout);
+      if (final) accepted_ = status;
+      for (io::Signal* waiter : accept_waiters_) waiter->notify();
+      if (!final) co_return status;
+    } else {
+      io::Signal mine;
+      accept_waiters_.push_back(&mine);
+      const Status woken = co_await mine.wait(deadline);
+      std::erase(accept_waiters_, &mine);
+      if (!woken) co_return woken;
+    }
+  }
+  co_return *accepted_;
+}
+
 void H2Wire::terminate(Reason why) {
   if (!connection_->ended()) connection_->terminate(why == Reason::none ? h2::kNoError : h2::kCancel, why);
   flush();

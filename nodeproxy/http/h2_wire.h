@@ -30,6 +30,8 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   void flush() {
     if (connection_->wants_output() || connection_->finished()) driver_.defer(*this);
   }
+  // Waits until the other end has accepted the connection; any number of streams may.
+  io::Task<Status> accepted(io::TimePoint deadline);
   // Ends it now: GOAWAY for a reason, everything reset.
   void terminate(Reason why);
   bool over() const { return over_; }
@@ -70,6 +72,9 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   io::Signal output_;
   io::TimePoint heard_;
   std::vector<std::unique_ptr<H2Message>> messages_;
+  std::vector<io::Signal*> accept_waiters_;  // beside the one who asks the byte stream
+  std::optional<Status> accepted_;
+  bool accepting_ = false;
   bool pinged_ = false;
   bool read_over_ = false;
   bool over_ = false;
