@@ -20,6 +20,12 @@ io::Task<void> Early::read_once(io::Socket& client, mesh::SessionStream& session
   session.write_now(std::move(*buffer));
 }
 
+io::Task<Result<detect::Heard>> Early::listen(io::Driver& driver, io::Socket& client) {
+  if (kept_.empty()) co_return co_await detect::application_speech(driver, client, detect::Hint::http);
+  io::Buffer first = std::exchange(kept_, io::Buffer());
+  co_return co_await detect::continue_speech(driver, client, std::move(first), true);
+}
+
 io::Task<Status> Early::until_opened(io::Driver& driver, io::Socket& client, mesh::SessionStream& session) {
   const io::TimePoint deadline = driver.now() + limits::open_timeout;
   io::ChildScope reader(driver);

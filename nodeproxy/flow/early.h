@@ -3,6 +3,7 @@
 // most, below limits::early_data_bytes) until the application has accepted, so that another endpoint can be tried with
 // nothing lost. After OPENED an opaque session is never retried (mesh-protocol.md, rules of the frames).
 // Thread: one worker. Lifetime: part of an outbound flow.
+#include "nodeproxy/detect/detect.h"
 #include "nodeproxy/io/child_scope.h"
 #include "nodeproxy/io/socket.h"
 #include "nodeproxy/mesh/session_stream.h"
@@ -19,6 +20,8 @@ class Early {
     read_done_ = !bytes.empty();
     kept_ = std::move(bytes);
   }
+  // What the client says first, for a try that must know: what is kept, or what comes. HTTP or opaque.
+  io::Task<Result<detect::Heard>> listen(io::Driver& driver, io::Socket& client);
   // What is kept, for a try that needs no OPENED.
   template <typename End>
   void hand_over(End& client) {

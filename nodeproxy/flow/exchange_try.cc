@@ -138,11 +138,18 @@ io::Task<Result<Exchange::Try>> Exchange::reach_application() {
   attempt.begun = driver().now();
   attempt.deadline = deadline_of_try();
   attempt.h2 = client_.h2;
-  const config::Workload* workload = client_.flow.owner.workload();
+  LocalPod* pod = client_.destination();
+  const config::Workload* workload = pod ? pod->workload() : nullptr;
   if (!workload) co_return weir::fail(Source::config, Reason::unknown_pod);
+  if (!client_.local_uid.empty()) {
+    attempt.hop.way = upstream::Way::local;
+    attempt.hop.to = client_.dialled;
+    attempt.hop.workload_uid = client_.local_uid;
+    note_endpoint(attempt.hop);
+  }
   const Status allowed = judge(*workload, client_.dialled.port);
   if (!allowed) co_return std::unexpected(allowed.error());
-  enter_judged(client_.flow.owner.judged);
+  enter_judged(pod->judged);
   auto lease = co_await client_.application();
   if (!lease) co_return std::unexpected(lease.error());
   attempt.lease = std::move(*lease);

@@ -60,9 +60,11 @@ io::Task<Result<upstream::HttpLease>> HttpClient::application() {
     co_return upstream::HttpLease(*there, there->begin(), reused);
   }
   Context& context = flow.context;
-  auto socket = co_await net::connect(
-      context.driver,
-      net::to_application(flow.owner.netns_fd(), address.ip, dialled, context.ports.application));
+  const net::ConnectPlan plan =
+      local_uid.empty()
+          ? net::to_application(flow.owner.netns_fd(), address.ip, dialled, context.ports.application)
+          : net::to_local_pod(flow.owner.netns_fd(), address.ip, dialled, context.ports.application);
+  auto socket = co_await net::connect(context.driver, plan);
   if (!socket) co_return std::unexpected(socket.error());
   socket->set_no_delay();
   // What takes no more ends by itself.

@@ -25,6 +25,7 @@ class HttpClient final : private http::ClientConnectionEvents {
   bool inbound;
   bool h2 = false;
   SocketAddress address, dialled;  // the client's, and what it dialled (inbound: the pod's own)
+  std::string local_uid;           // of the pod of this node that was dialled itself: its application, in one pass
   std::string service;             // that was dialled (outbound)
   std::string identity;            // of the client: proved by TLS, or the pod's own; empty: none
   telemetry::Facts facts;          // what is the same for every request
@@ -34,7 +35,10 @@ class HttpClient final : private http::ClientConnectionEvents {
   telemetry::RequestRow* base_row();
   telemetry::RequestRow* row(telemetry::Reporter reporter, const Hop& hop, const Plan& plan);
 
-  // Inbound: a place on the connection to the application, dialled when there is none.
+  // The pod whose policy judges requests that are not balanced; null: it is gone.
+  LocalPod* destination() const { return local_uid.empty() ? &flow.owner : flow.context.pod(local_uid); }
+  // Inbound, or a pod of this node dialled itself: a place on the connection to the application, dialled when there is
+  // none.
   io::Task<Result<upstream::HttpLease>> application();
   // Ends the connections to the application: in order for Reason::none.
   void end_application(Reason why);

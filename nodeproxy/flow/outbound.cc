@@ -90,6 +90,17 @@ io::Task<void> relay_to(OutboundFlow& flow, Server& server) {
   }
 }
 
+// HTTP, request by request: to where routes say, or to the application of this hop alone.
+io::Task<Status> walk(OutboundFlow& flow, detect::Heard first, std::optional<Hop> only) {
+  HttpCorridor http(flow, std::make_unique<upstream::SocketBytes>(std::move(flow.client)), only.has_value());
+  http.client.identity = flow.owner.identity();
+  http.client.address = flow.client_address;
+  http.client.dialled = only ? only->to : flow.dialled;
+  http.client.service = flow.record.facts.labels.service;
+  if (only) http.client.local_uid = only->workload_uid;
+  co_return co_await http.run(std::move(first));
+}
+
 // Same node, one pass: the destination's policy here, then its application, from the client's namespace.
 io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
   Context& context = flow.context;
@@ -97,6 +108,15 @@ io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
   const config::Workload* workload = destination ? destination->workload() : nullptr;
   if (!workload) co_return fail(Source::local, Reason::pod_removed);
   const bool requests_needed = policy::needs_request(*workload, hop.to.port);
+  if (requests_needed) {
+    auto heard = co_await flow.early.listen(context.driver, flow.client);
+    if (!heard) co_return std::unexpected(heard.error());
+    if (heard->speech != detect::Speech::opaque) co_return co_await walk(flow, std::move(*heard), hop);
+    flow.early.begin_with(std::move(heard->bytes));
+    destination = context.pod(hop.workload_uid);
+    workload = destination ? destination->workload() : nullptr;
+    if (!workload) co_return fail(Source::local, Reason::pod_removed);
+  }
   const policy::Verdict verdict =
       policy::judge(*workload, hop.to.port, {flow.owner.identity(), flow.client_address.ip});
   count_audits(context, verdict);
@@ -227,12 +247,7 @@ io::Task<Status> corridor(OutboundFlow& flow) {
   auto first = co_await detect::application_speech(flow.context.driver, flow.client, hint);
   if (!first) co_return std::unexpected(first.error());
   if (first->speech == detect::Speech::http1 || first->speech == detect::Speech::http2) {
-    HttpCorridor http(flow, std::make_unique<upstream::SocketBytes>(std::move(flow.client)), false);
-    http.client.identity = flow.owner.identity();
-    http.client.address = flow.client_address;
-    http.client.dialled = flow.dialled;
-    http.client.service = flow.record.facts.labels.service;
-    co_return co_await http.run(std::move(*first));
+    co_return co_await walk(flow, std::move(*first), std::nullopt);
   }
   const bool silent = first->bytes.empty() && !first->fin;
   flow.early.begin_with(std::move(first->bytes));

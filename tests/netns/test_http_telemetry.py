@@ -43,7 +43,7 @@ def test_a_duration_is_observed_in_a_histogram(mesh):
 
 
 def test_a_grpc_call_is_counted_by_its_status(mesh):
-    with mesh.rises("node-1", "weir_requests_total", protocol="grpc", grpc_status="5"):
+    with mesh.rises("node-1", "weir_requests_total", protocol="grpc", grpc_code="5"):
         end = mesh.h2(port=GRPC)
         with end.socket:
             end.answer(end.ask("POST", "/weir.test.Echo/Say", GRPC_FIELDS + do(grpc=5)))
@@ -62,7 +62,7 @@ def test_the_log_has_a_line_for_each_request_with_who_what_and_how(mesh):
     entry = mesh.entry("node-1", kind="request", reporter="source")
     assert (entry["method"], entry["path"], entry["status"], entry["protocol"]) == ("POST", "/orders?id=7", 200, "http/1.1")
     assert entry["source"]["pod"] == "clients/alice" and entry["service"] == "servers/web" and entry["reason"] == "none"
-    assert entry["request_bytes"] == 500 and entry["response_bytes"] == 1000 and entry["duration_ms"] > 0
+    assert entry["bytes_sent"] == 500 and entry["bytes_received"] == 1000 and entry["duration_ms"] > 0
 
 
 def test_a_request_whose_client_went_away_leaves_a_line_too(mesh):
@@ -115,7 +115,7 @@ def test_graph_prints_who_calls_whom_with_rate_success_and_latency(mesh):
         mesh.ask(fields=do(status=500 if number % 4 == 0 else 200))
 
     def graph():
-        done = mesh.lab.weir("node-1").weirctl("graph")
+        done = mesh.lab.weir("node-1").weirctl("graph", "--interval", "1s")
         assert done.returncode == 0, done.stdout
         line = next(line for line in done.stdout.splitlines() if "alice" in line and "web" in line)
         assert "%" in line and "ms" in line, line

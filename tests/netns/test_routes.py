@@ -266,6 +266,9 @@ def test_a_service_without_a_pod_is_answered_503(mesh):
 
 
 def test_a_consumer_route_changes_only_the_clients_of_its_namespace(mesh):
+    mesh.apply("ReferenceGrant", "mine", "servers", "gateway.networking.k8s.io/v1beta1",
+               **{"from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "other"}],
+                  "to": [{"group": "", "kind": "Service"}]})
     mesh.route("mine", {"backendRefs": [{"name": "web-v2", "namespace": "servers", "port": HTTP}]}, namespace="other")
     assert mesh.tally(10, client="carol") == {"v2": 10}
     assert set(mesh.tally(20, client="alice")) == {"v1", "v2"}
@@ -282,7 +285,8 @@ def test_grpc_is_routed_by_service_method_and_header(mesh):
         return [{"name": name, "port": GRPC}]
 
     mesh.route("grpc", {"matches": [{"method": {"service": "weir.test.Echo", "method": "New"}}], "backendRefs": refs("web-v2")},
-               {"matches": [{"headers": [{"name": "canary", "value": "yes"}]}], "backendRefs": refs("web-v2")},
+               {"matches": [{"method": {"service": "weir.test.Echo"}, "headers": [{"name": "canary", "value": "yes"}]}],
+                "backendRefs": refs("web-v2")},
                {"matches": [{"method": {"service": "weir.test.Echo"}}], "backendRefs": refs("web-v1")}, kind="GRPCRoute")
     end = mesh.h2(port=GRPC)
     with end.socket:
