@@ -21,7 +21,7 @@ io::Task<void> Early::read_once(io::Socket& client, mesh::SessionStream& session
 }
 
 io::Task<Result<detect::Heard>> Early::listen(io::Driver& driver, io::Socket& client) {
-  if (kept_.empty()) co_return co_await detect::application_speech(driver, client, detect::Hint::http);
+  if (kept_.empty()) co_return co_await detect::application_speech(driver, client, detect::Hint::unknown);
   io::Buffer first = std::exchange(kept_, io::Buffer());
   co_return co_await detect::continue_speech(driver, client, std::move(first), true);
 }

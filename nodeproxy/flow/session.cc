@@ -62,9 +62,11 @@ io::Task<Status> pass_on_http(SessionFlow& flow, detect::Heard first) {
 io::Task<Result<detect::Heard>> first_words(SessionFlow& flow) {
   detect::Heard heard;
   flow.session.accept_open();
+  const io::TimePoint silence = flow.context.driver.now() + limits::detect_timeout;
   heard.speech = detect::Speech::need_more;
   while (heard.speech == detect::Speech::need_more) {
-    auto more = co_await flow.session.read();
+    auto more = co_await flow.session.read(silence);
+    if (!more && more.error().reason == Reason::detect_timeout) break;  // its server speaks first, or nobody does
     if (!more) co_return std::unexpected(more.error());
     heard.fin = more->empty();
     if (heard.fin) break;

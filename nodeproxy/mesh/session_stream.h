@@ -34,7 +34,8 @@ class SessionStream final : private SessionEvents {
   class Read;
   class Write;
   // Result<Buffer>, empty at FIN. Errors: the reason of the reset.
-  Read read();
+  // At the deadline detect_timeout.
+  Read read(io::TimePoint deadline = io::kNever);
   // Status; waits until little is queued.
   Write write(io::Buffer buffer, io::TimePoint deadline = io::kNever);
   // Queues without waiting: for the first bytes, which fit the first window.
@@ -72,7 +73,7 @@ class SessionStream final : private SessionEvents {
 
 class SessionStream::Read {
  public:
-  explicit Read(SessionStream& stream) : stream_(stream), wait_(stream.changed_.wait()) {}
+  Read(SessionStream& stream, io::TimePoint deadline) : stream_(stream), wait_(stream.changed_.wait(deadline)) {}
   bool await_ready() {
     stream_.credit();
     if (!stream_.readable()) stream_.changed_.clear();
@@ -114,7 +115,7 @@ class SessionStream::Write {
   bool waited_ = false;
 };
 
-inline SessionStream::Read SessionStream::read() { return Read(*this); }
+inline SessionStream::Read SessionStream::read(io::TimePoint deadline) { return Read(*this, deadline); }
 inline SessionStream::Write SessionStream::write(io::Buffer buffer, io::TimePoint deadline) {
   return Write(*this, std::move(buffer), deadline);
 }

@@ -32,9 +32,9 @@ defaults
 
 
 def between():
-    """Who stands between clients and servers of HTTP: what WEIR_HTTP says; "" if it says nothing."""
-    said = os.environ.get("WEIR_HTTP", "")
-    return "weir" if said == "1" else said
+    """Who stands between clients and servers of HTTP: what WEIR_HTTP says, else Weir."""
+    said = os.environ.get("WEIR_HTTP", "weir")
+    return "weir" if said in ("", "1") else said
 
 
 def dialled(lab, who, service_address, port):

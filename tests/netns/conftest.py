@@ -5,10 +5,6 @@ import pytest
 from world import NODES, Mesh
 from standin import between  # world has put tests/lab on the path
 
-
-# The scenarios of HTTP are asked for: WEIR_HTTP=1, or who stands in for Weir (http_world.py).
-HTTP = ("test_http.py", "test_http_refusals.py", "test_h2.py", "test_routes.py", "test_http_policy.py", "test_resilience.py",
-        "test_http_telemetry.py")
 BETWEEN = between()
 
 
@@ -16,10 +12,6 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "weir_only: needs routes, policies, limits or telemetry, which no stand-in has")
     config.addinivalue_line("markers", "proxied: cannot hold where nobody is between client and server")
     config.addinivalue_line("markers", "beyond_haproxy: a rule that HAProxy 2.6 breaks")
-
-
-def pytest_ignore_collect(collection_path):
-    return True if collection_path.name in HTTP and not BETWEEN else None
 
 
 def pytest_collection_modifyitems(config, items):

@@ -85,7 +85,10 @@ class Http1(apps.Handler):
     def gone(self, seconds):
         """Waits; True if the client went away meanwhile (what it sent meanwhile stays to be read)."""
         readable = select.select([self.request], [], [], seconds)[0]
-        return bool(readable) and not self.request.recv(1, socket.MSG_PEEK)
+        try:
+            return bool(readable) and not self.request.recv(1, socket.MSG_PEEK)
+        except ConnectionError:
+            return True
 
 
 class Http2(apps.Handler):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 
 import pytest
@@ -111,13 +112,25 @@ def test_tap_shows_requests_as_they_end_and_filters_them(mesh):
 
 
 def test_graph_prints_who_calls_whom_with_rate_success_and_latency(mesh):
-    for number in range(20):
-        mesh.ask(fields=do(status=500 if number % 4 == 0 else 200))
+    stopped = threading.Event()
+
+    def load():
+        number = 0
+        while not stopped.is_set():
+            mesh.ask(fields=do(status=500 if number % 4 == 0 else 200))
+            number += 1
+
+    loading = threading.Thread(target=load)
+    loading.start()
 
     def graph():
         done = mesh.lab.weir("node-1").weirctl("graph", "--interval", "1s")
         assert done.returncode == 0, done.stdout
-        line = next(line for line in done.stdout.splitlines() if "alice" in line and "web" in line)
-        assert "%" in line and "ms" in line, line
+        lines = [line for line in done.stdout.splitlines() if "alice" in line and "web" in line]
+        assert lines and all("%" in line and "ms" in line for line in lines), done.stdout
 
-    eventually(graph)
+    try:
+        eventually(graph)
+    finally:
+        stopped.set()
+        loading.join()
