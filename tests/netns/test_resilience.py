@@ -31,7 +31,7 @@ def tries(mesh, target):
 def test_a_pod_that_resets_before_its_answer_costs_the_client_nothing(mesh):
     traffic(mesh, balancer="RoundRobin")
     assert {mesh.ask("GET", f"/{n}", do("web-1", reset=True)).status for n in range(12)} == {200}
-    entry = mesh.entry("node-1", kind="request", reporter="source", tries=2)
+    entry = mesh.entry("node-1", kind="request", reporter="source", attempts=2)
     assert entry["status"] == 200
 
 
@@ -48,7 +48,7 @@ def test_a_pod_that_refuses_connections_costs_the_client_nothing(mesh):
 def test_an_answer_with_an_error_is_final_unless_a_policy_names_its_status(mesh):
     assert mesh.ask("GET", "/once", do(status=503)).status == 503
     assert tries(mesh, "/once") == 1
-    traffic(mesh, retry={"attempts": 2, "statuses": [503]})
+    traffic(mesh, retry={"attempts": 2, "codes": [503]})
     assert mesh.ask("GET", "/thrice", do(status=503)).status == 503
     assert tries(mesh, "/thrice") == 3
     assert [len(mesh.requests(pod, target="/thrice")) for pod in PODS] == [1, 1, 1], "each try elsewhere"
@@ -57,11 +57,11 @@ def test_an_answer_with_an_error_is_final_unless_a_policy_names_its_status(mesh)
 
 
 def test_what_is_not_idempotent_is_tried_again_by_status_only_where_it_is_named(mesh):
-    traffic(mesh, retry={"attempts": 1, "statuses": [503]})
+    traffic(mesh, retry={"attempts": 1, "codes": [503]})
     mesh.ask("POST", "/not", do(status=503), b"x")
     mesh.ask("PUT", "/put", do(status=503), b"x")
     assert (tries(mesh, "/not"), tries(mesh, "/put")) == (1, 2)
-    traffic(mesh, retry={"attempts": 1, "statuses": [503], "methods": ["POST"]})
+    traffic(mesh, retry={"attempts": 1, "codes": [503], "methods": ["POST"]})
     mesh.ask("POST", "/named", do(status=503), b"x")
     assert tries(mesh, "/named") == 2
 
@@ -73,7 +73,7 @@ def test_a_route_says_itself_what_is_tried_again(mesh):
 
 
 def test_a_body_too_large_to_keep_is_not_sent_twice(mesh):
-    traffic(mesh, retry={"attempts": 2, "statuses": [503]})
+    traffic(mesh, retry={"attempts": 2, "codes": [503]})
     assert mesh.ask("PUT", "/large", do(status=503), b"x" * 100_000).status == 503
     assert tries(mesh, "/large") == 1
     mesh.ask("PUT", "/small", do(status=503), b"x" * 10_000)
@@ -81,7 +81,7 @@ def test_a_body_too_large_to_keep_is_not_sent_twice(mesh):
 
 
 def test_the_budget_ends_a_storm_of_retries(mesh):
-    traffic(mesh, retry={"attempts": 5, "statuses": [503]}, retryBudget={"percent": 20, "minRetriesPerSecond": 1},
+    traffic(mesh, retry={"attempts": 5, "codes": [503]}, retryBudget={"percent": 20, "minPerSecond": 1},
             outlierDetection={"disabled": True})
     end = mesh.http()
     with end.socket:
@@ -100,7 +100,7 @@ def test_a_grpc_code_is_tried_again_where_a_policy_names_it(mesh):
 
 def test_retries_show_in_the_metrics(mesh):
     traffic(mesh, balancer="RoundRobin")
-    with mesh.rises("node-1", "weir_request_retries_total", by=2, service="servers/web"):
+    with mesh.rises("node-1", "weir_request_retries_total", by=2, destination_service="servers/web"):
         for number in range(9):
             mesh.ask("GET", f"/{number}", do("web-2", reset=True))
 
@@ -126,7 +126,7 @@ def test_an_open_stream_is_not_ended_for_being_idle(mesh):
 
 
 def test_a_circuit_breaker_answers_at_once_what_is_beyond_it(mesh):
-    traffic(mesh, circuitBreaker={"maxRequests": 4}, retry={"disabled": True})
+    traffic(mesh, circuitBreaker={"requests": 4}, retry={"disabled": True})
     statuses, lock = [], threading.Lock()
 
     def one():
@@ -161,7 +161,7 @@ def test_a_slow_pod_is_avoided_by_default(mesh, port):
 
 def test_a_pod_that_fails_in_a_row_is_ejected_and_comes_back(mesh):
     traffic(mesh, balancer="RoundRobin", outlierDetection={"consecutiveFailures": 3, "interval": "200ms",
-                                                           "baseEjectionTime": "2s"}, retry={"disabled": True})
+                                                           "baseEjection": "2s"}, retry={"disabled": True})
     failing = do("web-1", status=500)
     statuses = [mesh.ask(fields=failing).status for _ in range(60)]
     assert 3 <= statuses.count(500) <= 6 and statuses[-30:] == [200] * 30
@@ -169,7 +169,7 @@ def test_a_pod_that_fails_in_a_row_is_ejected_and_comes_back(mesh):
 
 
 def test_never_more_than_the_panic_share_is_ejected(mesh):
-    traffic(mesh, outlierDetection={"consecutiveFailures": 2, "maxEjectedPercent": 50, "baseEjectionTime": "30s"},
+    traffic(mesh, outlierDetection={"consecutiveFailures": 2, "maxEjectedPercent": 50, "baseEjection": "30s"},
             balancer="RoundRobin", retry={"disabled": True})
     for _ in range(40):
         mesh.ask(fields=do(status=500))
@@ -200,7 +200,7 @@ def test_a_hash_keeps_a_key_with_its_pod(mesh, balancer, key):
     assert {user: pod(user) for user in users} == first and len(set(first.values())) == 3
 
 
-@pytest.mark.parametrize("balancer", ["PeakEwma", "LeastRequest", "Random"])
+@pytest.mark.parametrize("balancer", ["PeakEWMA", "LeastRequest", "Random"])
 def test_every_balancer_uses_every_pod(mesh, balancer):
     traffic(mesh, balancer=balancer)
     assert set(mesh.tally(60, by="pod")) == set(PODS)
