@@ -111,14 +111,16 @@ class Garden:
                  else f"  made by one of {batch[0]}–{batch[-1]} of seed {self.seed}")
 
     def origin(self, piece, batch):
-        """Which stream of the batch makes this piece again."""
+        """Which stream of the batch makes this piece again: looked for in groups, then one by one."""
         self.counts["searched"] += 1
-        for number in batch:
-            stream = grammar.mutated(self.seed, number)
-            if piece[-12:] in stream or piece[:12] in stream:
-                self.send([stream])
-                if any(piece in (*pieces, begun) for pieces, begun in self.forwarded()):
-                    return number
+
+        def makes(numbers):
+            self.send([grammar.mutated(self.seed, number) for number in numbers])
+            return any(piece in (*pieces, begun) for pieces, begun in self.forwarded())
+
+        for start in range(0, len(batch), 40):
+            if makes(batch[start:start + 40]):
+                return next((number for number in batch[start:start + 40] if makes([number])), None)
         return None
 
     def summary(self):

@@ -60,72 +60,95 @@ VALID = [
 
 # --- The classics ----------------------------------------------------------------------------------------------------
 TE_VARIANTS = [
-    b"Transfer-Encoding: chunked", b"Transfer-Encoding: xchunked", b"Transfer-Encoding : chunked", b"Transfer-Encoding:chunked",
+    b"Transfer-Encoding: chunked", b"Transfer-Encoding: xchunked", b"Transfer-Encoding : chunked",
+    b"Transfer-Encoding:chunked",
     b"Transfer-Encoding:\tchunked", b"Transfer-Encoding:\x0bchunked", b"Transfer-Encoding: \x0cchunked",
     b"Transfer-Encoding: chunked\x0b", b"Transfer-Encoding: chunked\x00", b"Transfer-Encoding: \x00chunked",
     b"Transfer-Encoding\x00: chunked", b"Transfer_Encoding: chunked", b"Transfer-Encoding: \"chunked\"",
-    b"Transfer-Encoding: 'chunked'", b"Transfer-Encoding: chunk", b"Transfer-Encoding: chunked,", b"Transfer-Encoding: ,chunked",
+    b"Transfer-Encoding: 'chunked'", b"Transfer-Encoding: chunk", b"Transfer-Encoding: chunked,",
+    b"Transfer-Encoding: ,chunked",
     b"Transfer-Encoding: chunked, identity", b"Transfer-Encoding: identity, chunked", b"Transfer-Encoding: identity",
     b"Transfer-Encoding: chunked, chunked", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: chunked, gzip",
-    b"Transfer-Encoding: cow, chunked", b"Transfer-Encoding: chunked;q=1", b"Transfer-Encoding: chunked;", b"Transfer-Encoding:",
+    b"Transfer-Encoding: cow, chunked", b"Transfer-Encoding: chunked;q=1", b"Transfer-Encoding: chunked;",
+    b"Transfer-Encoding:",
     b"Transfer-Encoding:\r\n chunked", b"Transfer-Encoding:\r\n\tchunked", b"Transfer-Encoding: x\r\n chunked",
     b" Transfer-Encoding: chunked", b"\tTransfer-Encoding: chunked", b"X: y\nTransfer-Encoding: chunked",
     b"X: y\rTransfer-Encoding: chunked", b"X: y\r\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: chunked\r",
     b"Transfer\xadEncoding: chunked", b"Transfer-Encoding:\xa0chunked", b"Transfer-Encoding: chunked\xa0",
     b"Transfer-Encoding: chun\x00ked", b"Content-Encoding: chunked", b"TE: chunked", b"Transfer-Encoding: CHUNKED",
-    b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+    b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
     b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: cow",
 ]
 CL_VARIANTS = [
     b"Content-Length: %d", b"Content-Length:%d", b"Content-Length: +%d", b"Content-Length: -%d", b"Content-Length: 0x%x",
     b"Content-Length: %d ", b"Content-Length: 0%d", b"Content-Length: 00000000000000000000000%d", b"Content-Length : %d",
-    b"Content-Length\t: %d", b"Content-Length: %d, %d", b"Content-Length: %d,", b"Content-Length: ,%d", b"Content-Length: %d;",
-    b"Content-Length: %d.0", b"Content-Length: %de0", b"Content-Length: %d\x00", b"Content-Length: \x0b%d", b"Content-Length:\r\n %d",
+    b"Content-Length\t: %d", b"Content-Length: %d, %d", b"Content-Length: %d,", b"Content-Length: ,%d",
+    b"Content-Length: %d;",
+    b"Content-Length: %d.0", b"Content-Length: %de0", b"Content-Length: %d\x00", b"Content-Length: \x0b%d",
+    b"Content-Length:\r\n %d",
     b"Content-Length: %d\r\nContent-Length: 0", b"Content-Length: 0\r\nContent-Length: %d", b"Content-Length: 1%d",
     b"Content-Length: %d\r\nContent-Length: %d", b"Content_Length: %d", b"Content-Length: \"%d\"", b"Content-Length: 1_%d",
     b"Content-Length: 18446744073709551616", b"Content-Length: 4294967296", b"Content-Length:", b"content-length: %d",
     b"X: y\nContent-Length: %d", b"X: y\rContent-Length: %d", b"Content-Length: %d\r", b" Content-Length: %d",
 ]
 CHUNK_SIZES = [
-    b"0", b"00", b"0x0", b"-0", b"+0", b"0 ", b" 0", b"0\t", b"0;", b"0;a", b"0 ;a=b", b"0;a=\"b\"", b"0;a=\"\r\n\"", b"0;\n", b"0\r",
+    b"0", b"00", b"0x0", b"-0", b"+0", b"0 ", b" 0", b"0\t", b"0;", b"0;a", b"0 ;a=b", b"0;a=\"b\"", b"0;a=\"\r\n\"",
+    b"0;\n", b"0\r",
     b"0\x00", b"0_0", b"", b"g", b"0000000000000000000000000000000", b"10000000000000000", b"ffffffffffffffff", b"80000000",
-    b"fffffffffffffff0", b"100000000", b"0;" + b"e" * 2000, b"0;a\rb", b"0,0", b"0.0", b"0h", b"1", b"2", b"A", b"a0", b"0\x0b", b"\xb2",
+    b"fffffffffffffff0", b"100000000", b"0;" + b"e" * 2000, b"0;a\rb", b"0,0", b"0.0", b"0h", b"1", b"2", b"A", b"a0",
+    b"0\x0b", b"\xb2",
 ]
 HOSTS = [
     b"Host: b.example", b"Host:", b"Host: a b", b"Host: a/b", b"Host: a@b", b"Host: a,b", b"Host: a.example, b.example",
-    b"Host : b", b"host: b.example", b"Host: a.example:80:81", b"Host: [::1", b"Host: a\x00b", b"Host: \"a\"", b"Host:a#b", b"Host:\r\n b",
-    b"X: y\nHost: b.example", b"Host: a?b", b"Host: a\\b", b"Host: %61", b"Host: a.example:", b"Host: a.example:x", b"Host: \xc3\xa9",
+    b"Host : b", b"host: b.example", b"Host: a.example:80:81", b"Host: [::1", b"Host: a\x00b", b"Host: \"a\"", b"Host:a#b",
+    b"Host:\r\n b",
+    b"X: y\nHost: b.example", b"Host: a?b", b"Host: a\\b", b"Host: %61", b"Host: a.example:", b"Host: a.example:x",
+    b"Host: \xc3\xa9",
 ]
 TARGETS = [
-    b"http://b.example/abs", b"http://b.example", b"HTTP://b.example/", b"https://b.example/", b"http://", b"http:///x", b"http:/x",
-    b"//b.example/x", b"x", b"", b"*", b"/a#b", b"/a b", b"/a\tb", b"/a\x00b", b"/a\\b", b"/%00", b"/%zz", b"/%", b"/\xc3\xa9", b"/a?b#c",
-    b"b.example:80", b"/../x", b"/a/../b", b"/a/%2e%2e/b", b"/a//b", b"/a;b", b"http://u:p@b.example/", b"ftp://b.example/", b"/\x7f", b"?x",
+    b"http://b.example/abs", b"http://b.example", b"HTTP://b.example/", b"https://b.example/", b"http://", b"http:///x",
+    b"http:/x",
+    b"//b.example/x", b"x", b"", b"*", b"/a#b", b"/a b", b"/a\tb", b"/a\x00b", b"/a\\b", b"/%00", b"/%zz", b"/%",
+    b"/\xc3\xa9", b"/a?b#c",
+    b"b.example:80", b"/../x", b"/a/../b", b"/a/%2e%2e/b", b"/a//b", b"/a;b", b"http://u:p@b.example/", b"ftp://b.example/",
+    b"/\x7f", b"?x",
     b"/a\rb", b"http://b.example:80/x", b"http://a.example/same", b"/\"<>^`{|}",
 ]
 METHODS = [
-    b"get", b"GeT", b"FOO", b"G@T", b"GE T", b"", b"GET\t", b" GET", b"\x00GET", b"TRACE", b"CONNECT", b"PRI", b"GET/", b"G\x00T", b"POST",
+    b"get", b"GeT", b"FOO", b"G@T", b"GE T", b"", b"GET\t", b" GET", b"\x00GET", b"TRACE", b"CONNECT", b"PRI", b"GET/",
+    b"G\x00T", b"POST",
     b"HEAD", b"\"GET\"", b"A" * 40, b"GPOST", b"M-SEARCH", b"LOCK",
 ]
 VERSIONS = [
-    b"HTTP/1.0", b"HTTP/0.9", b"HTTP/1.2", b"HTTP/2.0", b"HTTP/1.1 ", b"http/1.1", b"HTTP/1.10", b"HTTP/01.1", b"HTTP/1,1", b"HTTP/1.",
-    b"HTTP/ 1.1", b"HTTP/1.1\t", b"HTTP/1.1\x00", b"HTTP", b"", b"HTTP/11", b"HTTP/1.1 x", b"ICY/1.1", b"HTTP/+1.1", b"HTTP/9.9",
+    b"HTTP/1.0", b"HTTP/0.9", b"HTTP/1.2", b"HTTP/2.0", b"HTTP/1.1 ", b"http/1.1", b"HTTP/1.10", b"HTTP/01.1", b"HTTP/1,1",
+    b"HTTP/1.",
+    b"HTTP/ 1.1", b"HTTP/1.1\t", b"HTTP/1.1\x00", b"HTTP", b"", b"HTTP/11", b"HTTP/1.1 x", b"ICY/1.1", b"HTTP/+1.1",
+    b"HTTP/9.9",
 ]
 LINES = [
-    b"X: y", b"X : y", b": y", b"X", b"X\x00: y", b"X: \x00", b"X: \x01", b"X: y\x7f", b" folded", b"\tfolded", b"X:y\x0b", b"X y: z", b"(X): y",
+    b"X: y", b"X : y", b": y", b"X", b"X\x00: y", b"X: \x00", b"X: \x01", b"X: y\x7f", b" folded", b"\tfolded", b"X:y\x0b",
+    b"X y: z", b"(X): y",
     b"X: y\nSet: z", b"X: y\rSet: z", b"X\r: y", b"\x80X: y", b"Connection: close", b"Connection: Content-Length",
-    b"Connection: Transfer-Encoding", b"Connection: Host", b"Connection: keep-alive, Transfer-Encoding, close", b"Expect: 100-continue",
+    b"Connection: Transfer-Encoding", b"Connection: Host", b"Connection: keep-alive, Transfer-Encoding, close",
+    b"Expect: 100-continue",
     b"Expect: 200-ok", b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
     b"Upgrade: websocket\r\nConnection: Upgrade", b"Keep-Alive: timeout=1", b"Proxy-Connection: close", b"TE: trailers",
-    b"Trailer: Content-Length", b"X-Forwarded-For: 1.2.3.4", b"X-HTTP-Method-Override: DELETE", b"Content-Length-X: 3", b"X_Host: b",
-    b"X-Long: " + b"v" * 5000, b"Upgrade: TLS/1.0\r\nConnection: upgrade", b"Transfer-Encoding: chunked\nX: y", b"X: \xff\xfe",
+    b"Trailer: Content-Length", b"X-Forwarded-For: 1.2.3.4", b"X-HTTP-Method-Override: DELETE", b"Content-Length-X: 3",
+    b"X_Host: b",
+    b"X-Long: " + b"v" * 5000, b"Upgrade: TLS/1.0\r\nConnection: upgrade", b"Transfer-Encoding: chunked\nX: y",
+    b"X: \xff\xfe",
 ]
 TRAILERS = [
-    b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: trailer\r\n", b"X-T: 1\r\n", b"X-T : 1\r\n", b" folded: 1\r\n",
-    b"X-T: 1\n", b": 1\r\n", b"no colon\r\n", b"X: \x00\r\n", b"X-T: 1\r\n" * 120, b"Connection: close\r\n", b"Authorization: x\r\n",
+    b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: trailer\r\n", b"X-T: 1\r\n", b"X-T : 1\r\n",
+    b" folded: 1\r\n",
+    b"X-T: 1\n", b": 1\r\n", b"no colon\r\n", b"X: \x00\r\n", b"X-T: 1\r\n" * 120, b"Connection: close\r\n",
+    b"Authorization: x\r\n",
 ]
-ENDINGS = [b"\n", b"\r", b"\r\r\n", b"\n\r", b"\r\n\r\n", b"\x0b\r\n", b"\r\n ", b"\0\r\n", b"\x85", b"\r\n\t", b"", b" \r\n", b"\n\n"]
-BYTES = [b"\0", b"\t", b"\n", b"\r", b"\x0b", b"\x0c", b" ", b"\x1f", b"\x7f", b"\x80", b"\xa0", b"\xff", b":", b";", b",", b"\"", b"_", b"#",
-         b"\\", b"0", b"-", b"+"]
+ENDINGS = [b"\n", b"\r", b"\r\r\n", b"\n\r", b"\r\n\r\n", b"\x0b\r\n", b"\r\n ", b"\0\r\n", b"\x85", b"\r\n\t", b"", b" \r\n",
+           b"\n\n"]
+BYTES = [b"\0", b"\t", b"\n", b"\r", b"\x0b", b"\x0c", b" ", b"\x1f", b"\x7f", b"\x80", b"\xa0", b"\xff", b":", b";", b",", b"\"",
+         b"_", b"#", b"\\", b"0", b"-", b"+"]
 
 
 def framed(te, cl, body):
@@ -148,7 +171,8 @@ def classics():
     found += [request(b"POST /size HTTP/1.1", CHUNKED, body=b"4\r\ndata" + end + b"0\r\n\r\n" + HIDDEN) for end in ENDINGS]
     found += [request(b"POST /size HTTP/1.1", CHUNKED, body=b"4" + end + b"data\r\n0\r\n\r\n" + HIDDEN) for end in ENDINGS]
     found += [request(b"POST /trailer HTTP/1.1", CHUNKED, body=chunks(b"data", trailers=t) + HIDDEN) for t in TRAILERS]
-    found += [request(b"GET /host HTTP/1.1", field) for field in HOSTS] + [request(b"GET /host HTTP/1.1", f, host=None) for f in HOSTS]
+    found += [request(b"GET /host HTTP/1.1", field) for field in HOSTS]
+    found += [request(b"GET /host HTTP/1.1", field, host=None) for field in HOSTS]
     found += [request(b"GET " + target + b" HTTP/1.1") for target in TARGETS]
     found += [request(method + b" /method HTTP/1.1", length(HIDDEN), body=HIDDEN) for method in METHODS]
     found += [request(b"POST /version " + version, CHUNKED, body=inner) for version in VERSIONS]
@@ -160,7 +184,8 @@ def classics():
     found += [lead + request(b"GET /lead HTTP/1.1") for lead in (CRLF, CRLF * 3, b"\n", b"\r", b" ", b"\0", b"\r\n\r\n \r\n")]
     found += [request(b"GET /body HTTP/1.1", body=HIDDEN), request(b"GET /body HTTP/1.1", length(HIDDEN), body=HIDDEN),
               request(b"HEAD /body HTTP/1.1", length(HIDDEN), body=HIDDEN), request(b"GET /body HTTP/1.1", CHUNKED, body=inner)]
-    found += [b"GET /simple\r\n", b"GET /simple\r\n\r\n", b"GET  /two HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /two  HTTP/1.1\r\nHost: a\r\n\r\n",
+    found += [b"GET /simple\r\n", b"GET /simple\r\n\r\n",
+              b"GET  /two HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /two  HTTP/1.1\r\nHost: a\r\n\r\n",
               b"GET\t/tab\tHTTP/1.1\r\nHost: a\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + HIDDEN]
     return found
 

@@ -1,7 +1,8 @@
 """The origin: a raw server behind the proxy, which answers GET /SEED/NUMBER with the mutated response of that number.
 
 `origin.py ADDRESS PORT` listens and prints its port. An even number's connection ends with its response, an odd one's stays
-for a while (unless it is a valid response that its end ends). GET /sentinel is answered with the sentinel, whatever the connection has carried.
+for a while (unless it is a valid response that its end ends). GET /sentinel is answered with the sentinel, whatever the
+connection has carried.
 """
 
 import asyncio

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import re
+import urllib.parse
 
 import grammar
 
@@ -18,6 +19,7 @@ UPPER_CASES = "gunicorn"  # It takes methods for upper case, whatever they are; 
 SENTINEL = ("GET", "/sentinel", "sentinel", 0, "")
 STATUS = re.compile(rb"HTTP/1\.[01] (\d\d\d)[^\r\n]*\r?\n")
 OPINION = re.compile(rb"^x-opinion: *([A-Za-z0-9+/=]*)\r$", re.I | re.M)
+UPGRADE = re.compile(rb"^upgrade:", re.I | re.M)
 CLOSE = re.compile(rb"^connection: *close\r$", re.I | re.M)
 LENGTH = re.compile(rb"^content-length: *(\d+)\r$", re.I | re.M)
 
@@ -26,6 +28,7 @@ def opinion_of(head):
     method, target, host, length, digest = json.loads(base64.b64decode(OPINION.search(head)[1]).decode("latin-1"))
     if absolute := re.match(r"(?i)https?://([^/?#]*)([^#]*)$", target):  # The authority wins over Host.
         target, host = absolute[2] or "/", absolute[1]
+    host = urllib.parse.unquote(host, "latin-1")  # HAProxy's words for control characters
     return (method, target, host.strip().lower().removesuffix(":"), length, digest)
 
 
@@ -128,13 +131,16 @@ class Jury:
     def run(self, task):
         return self.loop.run_until_complete(task)
 
-    async def ask(self, name, stream, sentinel):
+    async def ask(self, name, stream, sentinel, wait_first=False):
         async with self.gate:
             self.asked += 1
             reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[name])
             answer, end = b"", "closed"
             try:
-                writer.write(stream + sentinel)
+                writer.write(stream)
+                if wait_first:
+                    answer = await asyncio.wait_for(reader.read(65536), SILENCE_S)
+                writer.write(sentinel)
                 if not sentinel:
                     writer.write_eof()
                 while data := await asyncio.wait_for(reader.read(65536), SILENCE_S):
@@ -148,8 +154,9 @@ class Jury:
             return Reading(answer, end)
 
     async def readings(self, stream, sentinel=grammar.SENTINEL):
-        names = list(self.ports)
-        return dict(zip(names, await asyncio.gather(*[self.ask(name, stream, sentinel) for name in names])))
+        """Who asks for an upgrade hears the answer before going on: Node reads nothing behind such a request."""
+        names, waits = list(self.ports), bool(UPGRADE.search(stream))
+        return dict(zip(names, await asyncio.gather(*[self.ask(name, stream, sentinel, waits) for name in names])))
 
     async def judge(self, pieces):
         """Verdicts on those of the pieces that something is the matter with, or that some server refuses.
@@ -157,6 +164,11 @@ class Jury:
         Pieces of one upstream connection are read as they came, one after the other on one connection. Only if that is not
         read to its end by everybody with one opinion, each is read by itself.
         """
+        upgrades = [piece for piece in pieces if UPGRADE.search(piece)]
+        if upgrades and len(pieces) > 1:
+            rest = [piece for piece in pieces if not UPGRADE.search(piece)]
+            apart = [[piece] for piece in upgrades] + ([rest] if rest else [])
+            return sum(await asyncio.gather(*[self.judge(part) for part in apart]), [])
         together = await self.readings(b"".join(pieces))
         joint = contradictions(together) + miscounts(together)
         if not joint and all(r.complete and not r.refused for r in together.values()):

@@ -20,7 +20,7 @@ def length(body):
 CHUNKED = b"Transfer-Encoding: chunked"
 # What must pass: (status, body, response). Those without a length end with their connection.
 VALID = [
-    (200, b"ok", response(b"HTTP/1.1 200 OK", b"Content-Length: 2", b"X-A: b", b"Set-Cookie: a=b", b"Set-Cookie: c=d", body=b"ok")),
+    (200, b"ok", response(b"HTTP/1.1 200 OK", length(b"ok"), b"X-A: b", b"Set-Cookie: a=b", b"Set-Cookie: c=d", body=b"ok")),
     (200, HIDDEN, response(b"HTTP/1.1 200 OK", length(HIDDEN), body=HIDDEN)),
     (200, b"", response(b"HTTP/1.1 200 OK", b"Content-Length: 0")),
     (200, HIDDEN + b"x", response(b"HTTP/1.1 200 OK", CHUNKED, body=chunks(HIDDEN, b"x"))),
@@ -36,10 +36,14 @@ VALID = [
 ]
 ENDED_BY_CLOSE = {number for number, (_, body, _) in enumerate(VALID) if body == b"to the end"}
 STATUS_LINES = [
-    b"HTTP/1.1 200", b"HTTP/1.1  200 OK", b"HTTP/1.1 2OO OK", b"HTTP/1.1 20 OK", b"HTTP/1.1 2000 OK", b"HTTP/1.1 -200 OK", b"HTTP/1.2 200 OK",
-    b"HTTP/2 200 OK", b"http/1.1 200 OK", b"HTTP/1.1\t200\tOK", b"ICY 200 OK", b"HTTP/1.1 200 O\x00K", b"HTTP/1.1 200 O\rK", b" HTTP/1.1 200 OK",
-    b"HTTP/1.1 099 Low", b"HTTP/1.1 100 Continue", b"HTTP/1.1 101 Switching", b"HTTP/1.1 204 OK", b"HTTP/1.1 304 OK", b"HTTP/1.1 999 High",
-    b"HTTP/1.1", b"", b"garbage", b"HTTP/0.9 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1200 OK", b"HTTP/1.1 +20 OK", b"HTTP/1.1 205 Reset",
+    b"HTTP/1.1 200", b"HTTP/1.1  200 OK", b"HTTP/1.1 2OO OK", b"HTTP/1.1 20 OK", b"HTTP/1.1 2000 OK", b"HTTP/1.1 -200 OK",
+    b"HTTP/1.2 200 OK",
+    b"HTTP/2 200 OK", b"http/1.1 200 OK", b"HTTP/1.1\t200\tOK", b"ICY 200 OK", b"HTTP/1.1 200 O\x00K", b"HTTP/1.1 200 O\rK",
+    b" HTTP/1.1 200 OK",
+    b"HTTP/1.1 099 Low", b"HTTP/1.1 100 Continue", b"HTTP/1.1 101 Switching", b"HTTP/1.1 204 OK", b"HTTP/1.1 304 OK",
+    b"HTTP/1.1 999 High",
+    b"HTTP/1.1", b"", b"garbage", b"HTTP/0.9 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1200 OK", b"HTTP/1.1 +20 OK",
+    b"HTTP/1.1 205 Reset",
 ]
 
 
@@ -61,9 +65,11 @@ def classics():
     found += [response(b"HTTP/1.1 200 OK", line, length(b"body"), body=b"body") for line in LINES]
     found += [response(b"HTTP/1.1 200 OK", b"X: y" + end + b"Y: z", length(b"body"), body=b"body") for end in ENDINGS]
     found += [response(b"HTTP/1.1 200 OK", b"Content-Length: 4", body=b"body" + HIDDEN), HIDDEN + HIDDEN,
-              response(b"HTTP/1.1 204 No", length(HIDDEN), body=HIDDEN), response(b"HTTP/1.1 304 No", length(HIDDEN), body=HIDDEN),
+              response(b"HTTP/1.1 204 No", length(HIDDEN), body=HIDDEN),
+              response(b"HTTP/1.1 304 No", length(HIDDEN), body=HIDDEN),
               response(b"HTTP/1.1 204 No", CHUNKED, body=inner), response(b"HTTP/1.1 103 Hints", length(HIDDEN), body=HIDDEN),
-              response(b"HTTP/1.1 200 OK", b"Content-Length: 400", body=b"cut"), response(b"HTTP/1.1 200 OK", CHUNKED, body=b"4\r\nda")]
+              response(b"HTTP/1.1 200 OK", b"Content-Length: 400", body=b"cut"),
+              response(b"HTTP/1.1 200 OK", CHUNKED, body=b"4\r\nda")]
     return found
 
 

@@ -22,9 +22,10 @@ from servers import free_port
 
 RESET = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}
 HERE = pathlib.Path(__file__).resolve().parent
-HEAD = re.compile(rb"HTTP/1\.[01] (\d\d\d) [\t\x20-\x7e\x80-\xff]*\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n")
+FIELDS = rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
+HEAD = re.compile(rb"HTTP/1\.[01] (\d\d\d) [\t\x20-\x7e\x80-\xff]*\r\n" + FIELDS)
 SIZE = re.compile(rb"([0-9a-fA-F]{1,8})(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
-TRAILERS = re.compile(rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n")
+TRAILERS = re.compile(FIELDS)
 
 
 def values(fields, name):
@@ -164,7 +165,7 @@ class Clients:
                               f'output = "{self.directory}/{what.replace("/", "-")}"']
             done = subprocess.run(["curl", "-q", "-K", "-"], input="\n".join(lines), capture_output=True, text=True)
             told = [line.split() for line in done.stdout.splitlines()]
-            readings += [self.curl_reading(number, told[2 * i], told[2 * i + 1]) for i, number in zip(range(len(told) // 2), left)]
+            readings += [self.curl_reading(number, *of) for number, of in zip(left, zip(told[::2], told[1::2]))]
             if len(told) < 2 * len(left):
                 readings.append(["refused"])
         return readings

@@ -7,7 +7,6 @@ Each is a function that demo.py runs like its own (demo.py --http). The manifest
 import collections
 import json
 import re
-import time
 
 import yaml
 
@@ -117,7 +116,7 @@ def slow(lab):
 @step("HTTP: a pod that resets costs nobody anything; the metrics count the retries")
 def retried(lab):
     def retries():
-        return lab.metrics("node-1").total("weir_request_retries_total", service="shop/orders")
+        return lab.metrics("node-1").total("weir_request_retries_total", destination_service="shop/orders")
 
     before = retries()
     loop = f"for i in $(seq 40); do curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' http://{ORDERS}/flaky; done"
@@ -133,6 +132,9 @@ def golden(lab):
     lines = [line for line in text.splitlines() if line.startswith("weir_requests_total{") and "shop/catalog" in line]
     show("\n".join(lines), 8)
     claim(any('route="shop/catalog/weighted"' in line for line in lines), "requests are counted by route")
-    time.sleep(1)
-    graph = weirctl(lab, "node-1", "graph").stdout
+    loop = f"for i in $(seq 200); do curl -s -m 5 -o /dev/null http://{CATALOG}/catalog; sleep 0.02; done"
+    load = lab.popen(CLIENT, ["sh", "-c", loop])
+    graph = weirctl(lab, "node-1", "graph", "--interval", "2s").stdout
+    load.terminate()
+    load.wait()
     claim("frontend" in graph and "catalog" in graph, "weirctl graph draws it from the same figures")

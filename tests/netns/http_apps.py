@@ -84,10 +84,10 @@ class Http1(apps.Handler):
 
     def gone(self, seconds):
         """Waits; True if the client went away meanwhile (what it sent meanwhile stays to be read)."""
-        readable = select.select([self.request], [], [], seconds)[0]
         try:
+            readable = select.select([self.request], [], [], seconds)[0]
             return bool(readable) and not self.request.recv(1, socket.MSG_PEEK)
-        except ConnectionError:
+        except ConnectionResetError:
             return True
 
 
@@ -101,7 +101,9 @@ class Http2(apps.Handler):
                 end.fresh.remove(stream)
                 due.append(self.taken(stream))
             next_at = min((item[0] for item in due), default=time.monotonic() + 60)
-            if not end.pump(max(0, next_at - time.monotonic())):
+            if not self.lives(end, max(0, next_at - time.monotonic())):
+                for item in due:
+                    log("gone", item[3])
                 return
             for item in list(due):
                 when, stream, order, answer = item
@@ -112,6 +114,14 @@ class Http2(apps.Handler):
                 else:
                     continue
                 due.remove(item)
+
+    @staticmethod
+    def lives(end, seconds):
+        """Reads for so long at most; False when the client has gone."""
+        try:
+            return end.pump(seconds)
+        except ConnectionResetError:
+            return False
 
     def taken(self, stream):
         fields = [list(f) for f in stream.fields]

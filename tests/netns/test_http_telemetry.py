@@ -1,5 +1,6 @@
 """What every request leaves behind: metrics by class and route, a log line for each end, tap, graph, trace headers."""
 
+import itertools
 import json
 import re
 import threading
@@ -9,7 +10,7 @@ import pytest
 
 from h2_ends import GRPC_FIELDS
 from http_ends import Ended
-from http_world import GRPC, HttpMesh, backends, do, eventually, prefix, weir_only
+from http_world import GRPC, HttpMesh, backends, do, prefix, weir_only
 
 MESH = HttpMesh
 pytestmark = weir_only
@@ -61,9 +62,10 @@ def test_the_log_has_a_line_for_each_request_with_who_what_and_how(mesh):
     answer = mesh.ask("POST", "/orders?id=7", [("User-Agent", 'odd "agent"\\')] + do(bytes=1000), b"x" * 500)
     assert answer.status == 200
     entry = mesh.entry("node-1", kind="request", reporter="source")
-    assert (entry["method"], entry["path"], entry["status"], entry["protocol"]) == ("POST", "/orders?id=7", 200, "http/1.1")
+    assert (entry["method"], entry["status"], entry["protocol"]) == ("POST", 200, "http/1.1")
+    assert entry["path"].startswith("/orders") and entry["host"] == "web.servers" and entry["attempts"] == 1
     assert entry["source"]["pod"] == "clients/alice" and entry["service"] == "servers/web" and entry["reason"] == "none"
-    assert entry["bytes_sent"] == 500 and entry["bytes_received"] == 1000 and entry["duration_ms"] > 0
+    assert (entry["bytes_sent"], entry["bytes_received"]) == (500, 1000) and entry["duration_ms"] > 0
 
 
 def test_a_request_whose_client_went_away_leaves_a_line_too(mesh):
@@ -115,22 +117,18 @@ def test_graph_prints_who_calls_whom_with_rate_success_and_latency(mesh):
     stopped = threading.Event()
 
     def load():
-        number = 0
-        while not stopped.is_set():
+        for number in itertools.count():
             mesh.ask(fields=do(status=500 if number % 4 == 0 else 200))
-            number += 1
+            if stopped.wait(0.02):
+                return
 
-    loading = threading.Thread(target=load)
-    loading.start()
-
-    def graph():
-        done = mesh.lab.weir("node-1").weirctl("graph", "--interval", "1s")
-        assert done.returncode == 0, done.stdout
-        lines = [line for line in done.stdout.splitlines() if "alice" in line and "web" in line]
-        assert lines and all("%" in line and "ms" in line for line in lines), done.stdout
-
+    thread = threading.Thread(target=load)
+    thread.start()
     try:
-        eventually(graph)
+        done = mesh.lab.weir("node-1").weirctl("graph", "--interval", "1s")
     finally:
         stopped.set()
-        loading.join()
+        thread.join()
+    assert done.returncode == 0, done.stdout
+    line = next(line for line in done.stdout.splitlines() if "alice" in line and "web" in line)
+    assert "%" in line and "ms" in line, line

@@ -102,7 +102,7 @@ def test_a_grpc_code_is_tried_again_where_a_policy_names_it(mesh):
 
 def test_retries_show_in_the_metrics(mesh):
     traffic(mesh, balancer="RoundRobin")
-    with mesh.rises("node-1", "weir_request_retries_total", by=2, service="servers/web"):
+    with mesh.rises("node-1", "weir_request_retries_total", by=2, destination_service="servers/web"):
         for number in range(9):
             mesh.ask("GET", f"/{number}", do("web-2", reset=True))
 

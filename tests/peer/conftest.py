@@ -4,6 +4,7 @@ import pytest
 
 from suites import Suites
 
+
 @pytest.fixture(scope="module")
 def suites():
     made = Suites()
