@@ -31,6 +31,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "weir
 FAILURES = (RuntimeError, OSError, ground.LabError)  # of one sample; the others go on
 TOOLS = {
     "wrk": "wrk",
+    "h2load": "nghttp2-client",
+    "nghttpd": "nghttp2-server",
     "iperf3": "iperf3",
     "/usr/sbin/nginx": "nginx-light",
     "/usr/sbin/haproxy": "haproxy",
@@ -41,13 +43,13 @@ TOOLS = {
 
 def arguments():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0])
-    names = lambda known: lambda text: _chosen(text, known)  # noqa: E731
+    names = lambda known, groups={}: lambda text: _chosen(text, known, groups)  # noqa: E731, B006
     parser.add_argument("--json", metavar="FILE", type=Path, help="samples, medians and versions, for machines")
     parser.add_argument("--quick", action="store_true", help="short samples, two repeats: does it work?")
     parser.add_argument("--only", metavar="NAMES", type=names(peers.ALL), default=list(peers.ALL),
                         help="paths to measure, of " + ",".join(peers.ALL))
-    parser.add_argument("--cases", metavar="NAMES", type=names(cases.CASES), default=list(cases.CASES),
-                        help="of " + ",".join(cases.CASES))
+    parser.add_argument("--cases", metavar="NAMES", type=names(cases.CASES, {"l4": cases.LAYER_4, "http": cases.LAYER_7}),
+                        default=list(cases.CASES), help="l4, http, or of " + ",".join(cases.CASES))
     parser.add_argument("--repeats", metavar="N", type=int, help="samples of each case and path (default 5)")
     parser.add_argument("--build-dir", metavar="DIR", type=Path, default=ROOT / "build/release",
                         help="where Weir and bench_latency are built (default build/release)")
@@ -60,11 +62,11 @@ def arguments():
     return options
 
 
-def _chosen(text, known):
-    unknown = set(text.split(",")) - set(known)
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    return [name for name in known if name in text.split(",")]
+def _chosen(text, known, groups):
+    chosen = {member for name in text.split(",") for member in groups.get(name, [name])}
+    if unknown := chosen - set(known):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join([*groups, *known])}")
+    return [name for name in known if name in chosen]
 
 
 def check_tools(options):
@@ -103,7 +105,8 @@ def build_type(options):
 def machine(options):
     with open("/proc/cpuinfo", encoding="ascii") as lines:
         model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    versions = {"wrk": ["wrk", "-v"], "iperf3": ["iperf3", "-v"], "nginx": ["/usr/sbin/nginx", "-v"]}
+    versions = {"wrk": ["wrk", "-v"], "h2load": ["h2load", "--version"], "iperf3": ["iperf3", "-v"],
+                "nginx": ["/usr/sbin/nginx", "-v"]}
     tools = {}
     for name, argv in versions.items():
         said = subprocess.run(argv, capture_output=True, text=True)
@@ -122,15 +125,16 @@ def machine(options):
 def take_samples(options, sampler, paths):
     """Case by case, and within a case repeat by repeat, every path in turn; the order turns with each repeat.
 
-    Returns the samples, and what each path says of itself before the case "memory" (the last) starts it anew.
+    Returns the samples, and what each path says of itself before a case starts it anew.
     """
     samples, facts = [], {}
     for case in options.cases:
-        if case == "memory":
+        if case in cases.RESTARTING and not facts:
             facts = ask_facts(paths)
+        able = [path for path in paths if cases.CASES[case].service in path.services]
         for repeat in range(options.repeats):
-            turn = repeat % len(paths)
-            for path in paths[turn:] + paths[:turn]:
+            turn = repeat % max(1, len(able))
+            for path in able[turn:] + able[:turn]:
                 sample = in_turn(path, lambda path=path, case=case: sampler.sample(path, case))
                 samples.append({"case": case, "peer": path.name, "repeat": repeat, "t": time.time(), **sample})
                 report_progress(samples[-1])
@@ -157,7 +161,7 @@ def report_progress(sample):
     said = "  ".join(f"{figure} {sample[figure]:.4g}" for figure in figures[:3])
     noise = f"  foreign {sample['foreign']:.0%}" if sample.get("foreign", 0) > cases.DISTURBED else ""
     trouble = sample.get("failed") or sample.get("trouble")
-    print(f"{sample['case']:6} {sample['repeat'] + 1} {sample['peer']:12} {said}{noise}" + (f"  ! {trouble}" if trouble else ""),
+    print(f"{sample['case']:9} {sample['repeat'] + 1} {sample['peer']:12} {said}{noise}" + (f"  ! {trouble}" if trouble else ""),
           file=sys.stderr, flush=True)
 
 
@@ -170,7 +174,7 @@ def main():
     run_dir = CACHE / "run"
     shutil.rmtree(run_dir, ignore_errors=True)
     run_dir.mkdir(parents=True)
-    place = ground.Ground(options.build_dir)
+    place = ground.Ground(options.build_dir, run_dir)
     origin = load.Origin(place, run_dir)
     names = [options.profile] if options.profile else options.only
     paths = [peers.ALL[name](place, CACHE, run_dir) for name in names]

@@ -45,9 +45,11 @@ Status App::run() {
   const sigset_t signals = handled_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // threads started from here inherit it; main waits for them
   std::signal(SIGPIPE, SIG_IGN);
-  auto log_writer = telemetry::LogWriter::open(options_.access_log);
-  if (!log_writer) return std::unexpected(log_writer.error());
-  log_writer_ = std::move(*log_writer);
+  if (options_.access_log != "off") {
+    auto log_writer = telemetry::LogWriter::open(options_.access_log);
+    if (!log_writer) return std::unexpected(log_writer.error());
+    log_writer_ = std::move(*log_writer);
+  }
   if (const Status status = start_workers(); !status) return status;
   if (const Status status = start_admin(); !status) return status;
   if (const Status status = start_config(); !status) return status;
@@ -169,7 +171,7 @@ void App::wait_for_signal() {
       log::info("signal {}: draining, {} s at most", signal, options_.drain_seconds);
       return;
     }
-    log_writer_->reopen();
+    if (log_writer_) log_writer_->reopen();
   }
 }
 
@@ -188,7 +190,7 @@ admin::ProcessView App::view(bool rows) {
   admin::ProcessView view;
   view.workers = ask<telemetry::WorkerReport>([rows](Worker& from) { return from.report(rows); });
   if (link_) view.agent = link_->status();
-  view.log_lines_dropped = log_writer_->dropped_lines();
+  view.log_lines_dropped = log_writer_ ? log_writer_->dropped_lines() : 0;
   view.driver = driver_name_;
   view.draining = draining_;
   const std::lock_guard lock(mutex_);

@@ -21,7 +21,8 @@ int main(int argc, char** argv) {
   cli.add_option("--metrics-listen", options.metrics_listen, "ADDRESS:PORT of /metrics, /healthz, /readyz")
       ->capture_default_str();
   cli.add_option("--admin-socket", options.admin_socket, "Unix socket of the local administration (weirctl)");
-  cli.add_option("--access-log", options.access_log, "file, or - for stdout")->capture_default_str();
+  cli.add_option("--access-log", options.access_log, "file, - for stdout, off for none")
+      ->capture_default_str();
   cli.add_option("--drain-seconds", options.drain_seconds, "how long SIGTERM waits for open connections")
       ->check(CLI::Range(0, 86'400))
       ->capture_default_str();

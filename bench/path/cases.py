@@ -1,4 +1,4 @@
-"""The cases: what is asked of every path, and the figures that come out of one sample of it.
+"""The cases: what is asked of every path that carries the service, and the figures that come out of one sample of it.
 
 A sample is a load with the usage of everything read before and after it. Figures are per request, connection or
 byte, so that samples of different speed compare. "cpu" is user and system time of both proxies; "machine" is all
@@ -7,6 +7,8 @@ does on behalf of others. What neither proxies nor load explain is "foreign": no
 """
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from path import load, procs
 
@@ -32,7 +34,8 @@ class Sampler:
         best = None
         for _ in range(self.tries):
             self._wait_quiet()
-            sample = CASES[case](self, peer)
+            peer.check(CASES[case].service)
+            sample = CASES[case].sample(self, peer)
             if best is None or sample.get("foreign", 0) < best.get("foreign", 0):
                 best = sample
             if best.get("foreign", 0) <= DISTURBED:
@@ -93,66 +96,121 @@ def _per_request(result, used):
     }
 
 
-def full(sampler, peer):
-    """32 keep-alive connections, as fast as they go."""
-    target = peer.target("http")
-    load.keep_alive(sampler.ground, target, sampler.warmup_s)
-    result, used = sampler.measured(peer, lambda: load.keep_alive(sampler.ground, target, sampler.seconds))
-    return {**result, **used, **_per_request(result, used), "per_s": result["requests"] / result["load_s"]}
+def _as_fast_as_it_goes(service, load_for, **words):
+    """A load without a pause, after a second of it that does not count."""
+
+    def sample(sampler, peer):
+        target = peer.target(service)
+        load_for(sampler.ground, target, sampler.warmup_s, **words)
+        result, used = sampler.measured(peer, lambda: load_for(sampler.ground, target, sampler.seconds, **words))
+        return {**result, **used, **_per_request(result, used), "per_s": result["requests"] / result["load_s"]}
+
+    return Case(service, sample)
 
 
-def rate(sampler, peer):
+def _fixed_rate(service):
     """1,000 requests a second over 16 connections, open loop: latency, and the price of waking up."""
-    target = peer.target("http")
-    work = lambda: load.fixed_rate(sampler.ground, target, sampler.seconds, sampler.latency_binary)  # noqa: E731
-    result, used = sampler.measured(peer, work)
-    return {**result, **used, **_per_request(result, used)}
+
+    def sample(sampler, peer):
+        target = peer.target(service)
+        work = lambda: load.fixed_rate(sampler.ground, target, sampler.seconds, sampler.latency_binary)  # noqa: E731
+        result, used = sampler.measured(peer, work)
+        return {**result, **used, **_per_request(result, used)}
+
+    return Case(service, sample)
 
 
-def short(sampler, peer):
-    """32 clients that make a connection for every request."""
-    target = peer.target("http")
-    load.keep_alive(sampler.ground, target, sampler.warmup_s, close=True)
-    work = lambda: load.keep_alive(sampler.ground, target, sampler.seconds, close=True)  # noqa: E731
-    result, used = sampler.measured(peer, work)
-    return {**result, **used, **_per_request(result, used), "per_s": result["requests"] / result["load_s"]}
+def _unary(ground, target, seconds):
+    request = ground.scratch / "unary-request"
+    request.write_bytes(load.grpc_message(load.GRPC_REQUEST_BYTES))
+    return load.unary_calls(ground, target, seconds, request)
+
+
+def _per_gb(result, used):
+    gigabytes = result["bytes"] / 1e9
+    return {"cpu_s_per_gb": used["cpu_s"] / gigabytes, "machine_s_per_gb": used["machine_s"] / gigabytes}
 
 
 def _bulk(streams):
-    def case(sampler, peer):
+    """So many iperf3 streams from client to server."""
+
+    def sample(sampler, peer):
         server = sampler.origin.bulk_server()
         try:
             work = lambda: load.bulk(sampler.ground, peer.target("bulk"), sampler.seconds, streams)  # noqa: E731
             result, used = sampler.measured(peer, work)
         finally:
             procs.stop(server)
-        gigabytes = result["bytes"] / 1e9
-        per_gb = {"cpu_s_per_gb": used["cpu_s"] / gigabytes, "machine_s_per_gb": used["machine_s"] / gigabytes}
-        return {**result, **used, **per_gb}
+        return {**result, **used, **_per_gb(result, used)}
 
-    case.__doc__ = f"{streams} iperf3 stream{'s' if streams > 1 else ''} from client to server."
-    return case
+    return Case("bulk", sample)
 
 
-def memory(sampler, peer):
+def _big_bodies(connections):
+    """64 MiB bodies from server to client, over so many connections."""
+
+    def sample(sampler, peer):
+        target = peer.target("http")
+        load.big_bodies(sampler.ground, target, sampler.warmup_s, connections)
+        work = lambda: load.big_bodies(sampler.ground, target, sampler.seconds, connections)  # noqa: E731
+        result, used = sampler.measured(peer, work)
+        return {**result, **used, **_per_gb(result, used)}
+
+    return Case("http", sample)
+
+
+def _memory(service):
     """Resident memory of a proxy that has just started, and what each idle application connection adds to it."""
-    if not peer.all_pids():
-        return {"trouble": ""}
-    peer.stop()
-    peer.start()
-    peer.resume()
-    time.sleep(1)
-    at_rest = procs.rss_kib(peer.all_pids())
-    with load.IdleConnections(sampler.ground, peer.target("http"), sampler.idle_connections):
+
+    def sample(sampler, peer):
+        if not peer.all_pids():
+            return {"trouble": ""}
+        peer.stop()
+        peer.start()
+        peer.resume()
         time.sleep(1)
-        with_idle = procs.rss_kib(peer.all_pids())
-    proxies = len(peer.pids())
-    return {
-        "rest_mb": at_rest * 1024 / 1e6 / proxies,
-        "idle_mb": with_idle * 1024 / 1e6 / proxies,
-        "idle_kib_each": (with_idle - at_rest) / proxies / sampler.idle_connections,
-        "trouble": "",
-    }
+        at_rest = procs.rss_kib(peer.all_pids())
+        with load.IdleConnections(sampler.ground, peer.target(service), sampler.idle_connections):
+            time.sleep(1)
+            with_idle = procs.rss_kib(peer.all_pids())
+        proxies = len(peer.pids())
+        return {
+            "rest_mb": at_rest * 1024 / 1e6 / proxies,
+            "idle_mb": with_idle * 1024 / 1e6 / proxies,
+            "idle_kib_each": (with_idle - at_rest) / proxies / sampler.idle_connections,
+            "trouble": "",
+        }
+
+    return Case(service, sample)
 
 
-CASES = {"full": full, "rate": rate, "short": short, "bulk1": _bulk(1), "bulk8": _bulk(8), "memory": memory}
+@dataclass(frozen=True)
+class Case:
+    service: str  # which of the origin's: paths that do not carry it have no sample
+    sample: Callable  # (sampler, peer) → figures
+
+
+LAYER_4 = {
+    "full": _as_fast_as_it_goes("tcp", load.keep_alive),
+    "rate": _fixed_rate("tcp"),
+    "short": _as_fast_as_it_goes("tcp", load.keep_alive, close=True),
+    "bulk1": _bulk(1),
+    "bulk8": _bulk(8),
+    "memory": _memory("tcp"),
+}
+LAYER_7 = {
+    "h1": _as_fast_as_it_goes("http", load.keep_alive),
+    "h1-rate": _fixed_rate("http"),
+    "h1-short": _as_fast_as_it_goes("http", load.keep_alive, close=True),
+    "h1-1": _as_fast_as_it_goes("http", load.keep_alive, connections=1),
+    "h1-16": _as_fast_as_it_goes("http", load.keep_alive, connections=16),
+    "h1-512": _as_fast_as_it_goes("http", load.keep_alive, connections=512),
+    "h2": _as_fast_as_it_goes("h2", load.streams),
+    "grpc": _as_fast_as_it_goes("grpc", _unary),
+    "h1-bulk1": _big_bodies(1),
+    "h1-bulk8": _big_bodies(8),
+    "h1-memory": _memory("http"),
+}
+RESTARTING = ("memory", "h1-memory")  # the last: a path that was started anew has forgotten what it can say of the others
+CASES = {name: case for name, case in {**LAYER_4, **LAYER_7}.items() if name not in RESTARTING}
+CASES.update({name: {**LAYER_4, **LAYER_7}[name] for name in RESTARTING})

@@ -38,7 +38,8 @@ def _in_child():
 
 
 class Ground:
-    def __init__(self, build_directory):
+    def __init__(self, build_directory, scratch):
+        self.scratch = scratch  # a directory for files that loads need
         self.lab = Lab("bench", build=build_directory, weir=False, workers=1, proxy_cpus=procs.PROXY_CPU)
 
     def up(self):

@@ -13,6 +13,9 @@ from path.ground import CLIENT, SERVER
 from peers.peer import ORIGIN_PORTS
 
 BODY_BYTES = 1024
+BIG_BODY_BYTES = 64 << 20
+GRPC_REQUEST_BYTES = 100
+GRPC_PATH = "bench.Echo/Unary"
 START_AND_END_S = 20  # on top of a load's own length, before it counts as hung
 
 NGINX = """daemon off;
@@ -26,39 +29,63 @@ http {{
   keepalive_timeout 3600s;
   keepalive_requests 1000000000;
   tcp_nodelay on;
+  sendfile on;
+  open_file_cache max=10;
   client_body_temp_path {dir}/nginx-body;
   proxy_temp_path {dir}/nginx-proxy;
   fastcgi_temp_path {dir}/nginx-fastcgi;
   uwsgi_temp_path {dir}/nginx-uwsgi;
   scgi_temp_path {dir}/nginx-scgi;
   server {{
-    listen 0.0.0.0:{port} backlog=8192;
+    listen 0.0.0.0:{tcp_port} backlog=8192;
+    listen 0.0.0.0:{http_port} backlog=8192;
+    root {www};
     location / {{ return 200 "{body}"; }}
+    location = /big {{ }}
   }}
 }}
 """
 
 
+def grpc_message(size):
+    """One message as gRPC frames it: not compressed, its length, its bytes."""
+    return b"\0" + size.to_bytes(4, "big") + b"x" * size
+
+
 class Origin:
-    """nginx with one process in the server pod, and an iperf3 server for one test at a time."""
+    """In the server pod, one process each: nginx for HTTP/1.1, nghttpd for HTTP/2, nghttpd with the trailer that ends a
+    gRPC answer; and an iperf3 server for one test at a time."""
 
     def __init__(self, ground, run_dir):
         self.ground = ground
         self.run_dir = run_dir
-        self.nginx = None
+        self.servers = []
 
     def start(self):
+        www = self.run_dir / "www"
+        (www / GRPC_PATH).parent.mkdir(parents=True)
+        (www / GRPC_PATH).write_bytes(grpc_message(BODY_BYTES))
+        (www / "1k").write_bytes(b"x" * BODY_BYTES)
+        (www / "big").write_bytes(b"x" * BIG_BODY_BYTES)
         config = self.run_dir / "nginx.conf"
-        config.write_text(NGINX.format(dir=self.run_dir, port=ORIGIN_PORTS["http"], body="x" * BODY_BYTES))
-        argv = ["/usr/sbin/nginx", "-c", config]
-        self.nginx = self.ground.start(SERVER, argv, procs.LOAD_CPU, self.run_dir / "nginx.out")
-        self.ground.wait_accepting(SERVER, self.ground.server_address, ORIGIN_PORTS["http"], self.nginx)
+        ports = {"tcp_port": ORIGIN_PORTS["tcp"], "http_port": ORIGIN_PORTS["http"]}
+        config.write_text(NGINX.format(dir=self.run_dir, www=www, body="x" * BODY_BYTES, **ports))
+        h2 = ["nghttpd", "--no-tls", "--workers=1", "--max-concurrent-streams=1000", f"--htdocs={www}"]
+        self.serve("nginx", ["/usr/sbin/nginx", "-c", config], ["tcp", "http"])
+        self.serve("h2", [*h2, ORIGIN_PORTS["h2"]], ["h2"])
+        self.serve("grpc", [*h2, "--trailer=grpc-status: 0", ORIGIN_PORTS["grpc"]], ["grpc"])
+
+    def serve(self, name, argv, services):
+        self.servers.append(self.ground.start(SERVER, argv, procs.LOAD_CPU, self.run_dir / f"{name}.out"))
+        for service in services:
+            self.ground.wait_accepting(SERVER, self.ground.server_address, ORIGIN_PORTS[service], self.servers[-1])
 
     def stop(self):
-        procs.stop(self.nginx)
+        for server in self.servers:
+            procs.stop(server)
 
     def pids(self):
-        return [self.nginx.pid]
+        return [server.pid for server in self.servers]
 
     def bulk_server(self):
         """One that serves one test and ends: an aborted test would leave a lasting one busy."""
@@ -111,6 +138,44 @@ def fixed_rate(ground, target, seconds, binary, rate=1000, connections=16, warmu
         raise RuntimeError(f"latency client to {target}: {output.strip()[-300:]}") from error
     trouble = {key: result[key] for key in ("errors", "unfinished") if result[key]}
     return {**result, "requests": result["sent"], "trouble": " ".join(f"{k} {v}" for k, v in trouble.items())}
+
+
+def _h2load(ground, target, path, words, seconds):
+    words = [*words, f"-D{seconds}", f"http://{target[0]}:{target[1]}/{path}"]
+    output = _client(ground, ["h2load", "-t1", *words], seconds)
+    done = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", output)
+    took = re.search(r"finished in ([\d.]+)(ms|s)\b", output)
+    if not (done and took) or done[2] == "0":
+        said = [line for line in output.splitlines() if re.match("requests:|status|traffic:|.*rror", line)]
+        raise RuntimeError(f"h2load to {target} got nothing: {'; '.join(said) or output.strip()[-300:]}")
+    length_s = float(took[1]) / (1000 if took[2] == "ms" else 1)
+    trouble = {what: int(count) for what, count in zip(("failed", "errored", "timeout"), done.groups()[2:]) if count != "0"}
+    said = " ".join(f"{what} {count}" for what, count in trouble.items())
+    return {"requests": int(done[2]), "load_s": length_s, "trouble": said}
+
+
+def streams(ground, target, seconds, connections=4, each=8):
+    """HTTP/2 with prior knowledge, as fast as it goes: GETs, so many at once on each connection."""
+    return _h2load(ground, target, "1k", [f"-c{connections}", f"-m{each}"], seconds)
+
+
+def unary_calls(ground, target, seconds, request_file, connections=4, each=8):
+    """As gRPC calls look to a proxy: POST, one small message there, 1 KiB and a trailer back."""
+    words = [f"-c{connections}", f"-m{each}", "-d", request_file]
+    words += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+    return _h2load(ground, target, GRPC_PATH, words, seconds)
+
+
+def big_bodies(ground, target, seconds, connections):
+    """wrk, 64 MiB bodies one after the other on each connection; bytes as they came, half bodies too."""
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", ground.scratch / "bytes.lua"]
+    argv[-1].write_text('done = function(all) io.write(("%d bytes in %d us\\n"):format(all.bytes, all.duration)) end\n')
+    output = _client(ground, [*argv, f"http://{target[0]}:{target[1]}/big"], seconds)
+    done = re.search(r"^(\d+) bytes in (\d+) us$", output, re.MULTILINE)
+    if not done or done[1] == "0":
+        raise RuntimeError(f"wrk to {target} got nothing: {output.strip()[-300:]}")
+    trouble = re.findall(r"(?:Socket errors|Non-2xx).*", output)
+    return {"bytes": int(done[1]), "gbit_s": int(done[1]) * 8e-3 / int(done[2]), "trouble": " ".join(trouble)}
 
 
 def bulk(ground, target, seconds, streams):

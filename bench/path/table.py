@@ -1,86 +1,80 @@
 """From samples to medians, ratios and the tables a person reads."""
 
 import statistics
+from typing import NamedTuple
 
-# case -> heading, and columns: (figure, head, digits). "added_…" figures are differences to direct, pair by pair.
-COLUMNS = {
-    "full": (
-        "Full load, 32 connections, 1 KiB answers",
-        [
-            ("per_s", "requests/s", 0),
-            ("cpu_us", "CPU µs/request", 1),
-            ("user_us", "user", 1),
-            ("system_us", "system", 1),
-            ("machine_us", "machine µs/request", 1),
-            ("wakeups_each", "wake-ups/request", 2),
-            ("packets_each", "packets/request", 2),
-        ],
-    ),
-    "rate": (
-        "1,000 requests a second, open loop, 16 connections",
-        [
-            ("cpu_us", "CPU µs/request", 1),
-            ("user_us", "user", 1),
-            ("system_us", "system", 1),
-            ("machine_us", "machine µs/request", 0),
-            ("wakeups_each", "wake-ups/request", 2),
-            ("packets_each", "packets/request", 2),
-            ("p50", "p50 µs", 0),
-            ("p99", "p99 µs", 0),
-            ("added_p50", "p50 added", 0),
-            ("added_p99", "p99 added", 0),
-        ],
-    ),
-    "short": (
-        "Short connections, one request each, 32 at a time",
-        [
-            ("per_s", "connections/s", 0),
-            ("cpu_us", "CPU µs/connection", 1),
-            ("user_us", "user", 1),
-            ("system_us", "system", 1),
-            ("machine_us", "machine µs/connection", 1),
-            ("wakeups_each", "wake-ups/connection", 2),
-            ("packets_each", "packets/connection", 2),
-        ],
-    ),
-    "bulk1": (
-        "Bulk, 1 stream",
-        [("gbit_s", "Gbit/s", 2), ("cpu_s_per_gb", "CPU s/GB", 3), ("machine_s_per_gb", "machine s/GB", 3)],
-    ),
-    "bulk8": (
-        "Bulk, 8 streams",
-        [("gbit_s", "Gbit/s", 2), ("cpu_s_per_gb", "CPU s/GB", 3), ("machine_s_per_gb", "machine s/GB", 3)],
-    ),
-    "memory": (
-        "Memory, per proxy",
-        [("rest_mb", "MB at rest", 1), ("idle_mb", "MB with idle ones", 1), ("idle_kib_each", "KiB/idle connection", 1)],
-    ),
-}
-# The figure of each case by which "the best peer" is chosen, and whether more of it is better.
-RATIOS = [
-    ("full", "cpu_us", False),
-    ("full", "machine_us", False),
-    ("full", "per_s", True),
-    ("rate", "cpu_us", False),
-    ("rate", "added_p50", False),
-    ("rate", "added_p99", False),
-    ("short", "cpu_us", False),
-    ("bulk1", "cpu_s_per_gb", False),
-    ("bulk1", "gbit_s", True),
-    ("bulk8", "cpu_s_per_gb", False),
-    ("bulk8", "gbit_s", True),
-    ("memory", "rest_mb", False),
-    ("memory", "idle_kib_each", False),
+
+class Kind(NamedTuple):
+    """What is shown of a case. "added_…" figures are differences to direct, pair by pair."""
+
+    columns: list  # (figure, head, digits)
+    ratios: list  # (figure by which the best peer is chosen, whether more of it is better)
+
+
+FLOOD_COLUMNS = [
+    ("per_s", "requests/s", 0),
+    ("cpu_us", "CPU µs/request", 1),
+    ("user_us", "user", 1),
+    ("system_us", "system", 1),
+    ("machine_us", "machine µs/request", 1),
+    ("wakeups_each", "wake-ups/request", 2),
+    ("packets_each", "packets/request", 2),
 ]
+RATE_COLUMNS = [
+    ("cpu_us", "CPU µs/request", 1),
+    ("user_us", "user", 1),
+    ("system_us", "system", 1),
+    ("machine_us", "machine µs/request", 0),
+    ("wakeups_each", "wake-ups/request", 2),
+    ("packets_each", "packets/request", 2),
+    ("p50", "p50 µs", 0),
+    ("p99", "p99 µs", 0),
+    ("added_p50", "p50 added", 0),
+    ("added_p99", "p99 added", 0),
+]
+SHORT_COLUMNS = [(figure, head.replace("request", "connection"), digits) for figure, head, digits in FLOOD_COLUMNS]
+BULK_COLUMNS = [("gbit_s", "Gbit/s", 2), ("cpu_s_per_gb", "CPU s/GB", 3), ("machine_s_per_gb", "machine s/GB", 3)]
+MEMORY_COLUMNS = [
+    ("rest_mb", "MB at rest", 1),
+    ("idle_mb", "MB with idle ones", 1),
+    ("idle_kib_each", "KiB/idle connection", 1),
+]
+FLOOD = Kind(FLOOD_COLUMNS, [("cpu_us", False), ("machine_us", False), ("per_s", True)])
+RATE = Kind(RATE_COLUMNS, [("cpu_us", False), ("added_p50", False), ("added_p99", False)])
+SHORT = Kind(SHORT_COLUMNS, [("cpu_us", False), ("per_s", True)])
+BULK = Kind(BULK_COLUMNS, [("cpu_s_per_gb", False), ("gbit_s", True)])
+MEMORY = Kind(MEMORY_COLUMNS, [("rest_mb", False), ("idle_kib_each", False)])
+CASES = {
+    "full": ("Full load, 32 connections, 1 KiB answers", FLOOD),
+    "rate": ("1,000 requests a second, open loop, 16 connections", RATE),
+    "short": ("Short connections, one request each, 32 at a time", SHORT),
+    "bulk1": ("Bulk, 1 stream", BULK),
+    "bulk8": ("Bulk, 8 streams", BULK),
+    "h1": ("HTTP/1.1, full load, 32 connections, 1 KiB answers", FLOOD),
+    "h1-rate": ("HTTP/1.1, 1,000 requests a second, open loop, 16 connections", RATE),
+    "h1-short": ("HTTP/1.1, one request per connection, 32 at a time", SHORT),
+    "h1-1": ("HTTP/1.1, 1 connection", FLOOD),
+    "h1-16": ("HTTP/1.1, 16 connections", FLOOD),
+    "h1-512": ("HTTP/1.1, 512 connections", FLOOD),
+    "h2": ("HTTP/2, 4 connections of 8 streams, 1 KiB answers", FLOOD),
+    "grpc": ("gRPC unary, 4 connections of 8 streams, 100 bytes there and 1 KiB back", FLOOD),
+    "h1-bulk1": ("HTTP/1.1, 64 MiB bodies, 1 connection", BULK),
+    "h1-bulk8": ("HTTP/1.1, 64 MiB bodies, 8 connections", BULK),
+    "memory": ("Memory, per proxy", MEMORY),
+    "h1-memory": ("HTTP/1.1, memory, per proxy", MEMORY),
+}
+COLUMNS = {case: (heading, kind.columns) for case, (heading, kind) in CASES.items()}
+RATIOS = [(case, *ratio) for case, (_, kind) in CASES.items() for ratio in kind.ratios]
 
 
 def add_differences(samples):
-    """Gives each latency sample what it adds to the direct one of the same repeat."""
-    direct = {s["repeat"]: s for s in samples if s["case"] == "rate" and s["peer"] == "direct"}
+    """Gives each latency sample what it adds to the direct one of the same case and repeat."""
+    direct = {(s["case"], s["repeat"]): s for s in samples if s["peer"] == "direct"}
     for sample in samples:
-        if sample["case"] == "rate" and sample["repeat"] in direct:
+        beside = direct.get((sample["case"], sample["repeat"]))
+        if beside and "p50" in sample and "p50" in beside:
             for figure in ("p50", "p99"):
-                sample[f"added_{figure}"] = sample[figure] - direct[sample["repeat"]][figure]
+                sample[f"added_{figure}"] = sample[figure] - beside[figure]
 
 
 def summarise(samples):
@@ -100,18 +94,19 @@ def summarise(samples):
     return summary
 
 
-def ratios(summary, ours="weir"):
-    """Ours over the best of the proxies, for each figure of RATIOS that both have."""
+def ratios(summary, ours="weir", ours_too=("weir-nolog",)):
+    """Ours over the best of the other proxies and over each of them, for each figure of RATIOS that both have."""
     found = []
     for case, figure, more_is_better in RATIOS:
         medians = {peer: f[figure]["median"] for peer, f in summary.get(case, {}).items() if figure in f}
-        others = {peer: value for peer, value in medians.items() if peer not in (ours, "direct")}
-        if ours not in medians or not others:
-            continue
-        best = (max if more_is_better else min)(others, key=others.get)
-        if others[best]:
-            ratio = medians[ours] / others[best]
-            found.append({"case": case, "figure": figure, "ratio": ratio, "best_peer": best, "more_is_better": more_is_better})
+        mine = medians.pop(ours, None)
+        medians.pop("direct", None)
+        over = {peer: mine / value for peer, value in medians.items() if value} if mine is not None else {}
+        others = {peer: medians[peer] for peer in over if peer not in ours_too}
+        best = (max if more_is_better else min)(others, key=others.get, default=None)
+        if over:
+            found.append({"case": case, "figure": figure, "ratio": over.get(best), "best_peer": best, "over": over,
+                          "more_is_better": more_is_better})
     return found
 
 
@@ -141,11 +136,13 @@ def render(summary, titles):
         lines += ["", f"**{heading}**", "", *_aligned(rows)]
     compared = ratios(summary)
     if compared:
-        rows = [["Weir over the best peer", "ratio", "best peer"]]
+        rows = [["Weir over the best peer", "ratio", "best peer", "over each"]]
         heads = {(case, figure): head for case, (_, columns) in COLUMNS.items() for figure, head, _ in columns}
         for entry in compared:
             what = f"{entry['case']}: {heads[entry['case'], entry['figure']]}"
             better = " (more is better)" if entry["more_is_better"] else ""
-            rows.append([what + better, f"{entry['ratio']:.2f}", titles[entry["best_peer"]]])
+            each = ", ".join(f"{peer} {ratio:.2f}" for peer, ratio in entry["over"].items())
+            best = [f"{entry['ratio']:.2f}", titles[entry["best_peer"]]] if entry["best_peer"] else ["–", "–"]
+            rows.append([what + better, *best, each])
         lines += ["", *_aligned(rows)]
     return "\n".join(lines[1:])

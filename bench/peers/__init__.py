@@ -1,8 +1,9 @@
 """The paths that are compared: one file each, all with the face of peer.Peer."""
 
 from peers.direct import Direct
-from peers.envoy import EnvoyHbone, EnvoyTcp
-from peers.haproxy import HaproxyTcp
-from peers.weir import Weir
+from peers.envoy import EnvoyHbone, EnvoyHttp, EnvoyTcp
+from peers.haproxy import HaproxyHttp, HaproxyTcp
+from peers.weir import Weir, WeirWithoutLog
 
-ALL = {kind.name: kind for kind in (Direct, EnvoyTcp, EnvoyHbone, HaproxyTcp, Weir)}
+ALL = {kind.name: kind
+       for kind in (Direct, EnvoyTcp, EnvoyHbone, EnvoyHttp, HaproxyTcp, HaproxyHttp, Weir, WeirWithoutLog)}

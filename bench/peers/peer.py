@@ -14,12 +14,15 @@ from pathlib import Path
 from path import procs
 from path.ground import CLIENT, NODE_A, NODE_B
 
-ORIGIN_PORTS = {"http": 8080, "bulk": 5201}
+# What the origin serves: HTTP/1.1 that the paths are to carry as bytes, iperf3, and HTTP that they are to understand.
+ORIGIN_PORTS = {"tcp": 8080, "bulk": 5201, "http": 8081, "h2": 8082, "grpc": 8083}
+LAYER_4, LAYER_7 = ("tcp", "bulk"), ("http", "h2", "grpc")
 
 
 class Peer:
     name = ""
     title = ""  # in tables
+    services = LAYER_4 + LAYER_7  # which of them it carries
 
     def __init__(self, ground, cache, run_dir):
         self.ground = ground
@@ -39,8 +42,11 @@ class Peer:
         """Ends everything start() began; safe to call twice."""
 
     def target(self, service):
-        """(address, port) that the client dials for "http" or "bulk"."""
+        """(address, port) that the client dials for one of its services."""
         raise NotImplementedError
+
+    def check(self, service):
+        """Raises when the path, whose turn it is, does not treat this service as its name says."""
 
     def pids(self):
         """The proxies' processes: {"a": [...], "b": [...]}; both empty for the direct path."""
@@ -76,7 +82,7 @@ class ExplicitPair(Peer):
         for side, node in (("a", NODE_A), ("b", NODE_B)):
             log = self.run_dir / f"{self.name}-{side}.log"
             self.proxies[side] = self.ground.start(node, self.command(side), procs.PROXY_CPU, log)
-        for service in ORIGIN_PORTS:
+        for service in self.services:
             self.ground.wait_accepting(NODE_A, self.ground.node_b_address, self.port(service), self.proxies["b"])
             self.ground.wait_accepting(CLIENT, *self.target(service), self.proxies["a"])
 

@@ -1,5 +1,8 @@
 """Weir as the lab starts it: agent and proxy on each node, one worker, pods captured by eBPF, mTLS between the nodes.
 
+Weir writes its access log and counts everything, as it ships; WeirWithoutLog is the same two nodes with their proxies
+started anew, `--access-log off`.
+
 The client dials the server's ClusterIP. Weir's turn begins by labelling both pods as enrolled and ends by taking
 the label off, so that the other paths cross the very same pods without it. A turn begins only once a request has
 been seen to cross both proxies under mTLS: a capture that failed would make Weir look as fast as no proxy at all.
@@ -12,17 +15,19 @@ import time
 
 from path import procs
 from path.ground import CLIENT, SERVER
-from peers.peer import ORIGIN_PORTS, Peer
+from peers.peer import LAYER_7, ORIGIN_PORTS, Peer
 
 ENROLMENT_S_MAX = 20
 OPENED = "weir_tcp_connections_opened_total"
 HANDSHAKES = "weir_tls_handshakes_total"
+REQUESTS = "weir_requests_total"
 
 
 class Weir(Peer):
     name = "weir"
     title = "Weir"
     nodes = {"a": "a", "b": "b"}  # side → the lab's name of the node
+    access_log = True
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -39,6 +44,8 @@ class Weir(Peer):
 
     def start(self):
         """Starts what is not running: both agents and proxies, or after stop() the proxies."""
+        if not all(self.weir(side).alive("proxy") for side in self.nodes):
+            self.ground.lab.options["access_log"] = self.access_log
         for role in ("agent", "proxy"):
             for side in self.nodes:
                 if not self.weir(side).alive(role):
@@ -51,6 +58,9 @@ class Weir(Peer):
     def resume(self):
         if self.enrolled:
             return
+        if self.ground.lab.options["access_log"] != self.access_log:
+            self.stop()
+            self.start()
         self.label("enabled")
         self.enrolled = True
         self.wait("captured, with both nodes knowing it", self.everybody_knows)
@@ -86,18 +96,30 @@ class Weir(Peer):
 
     def crossed_both_proxies(self):
         before = [self.opened(side) for side in self.nodes]
-        address, port = self.target("http")
+        address, port = self.target("tcp")
         self.ground.lab.exec(CLIENT, ["curl", "-s", "-o", "/dev/null", "-m", "2", f"http://{address}:{port}/"])
         return all(self.opened(side) > count for side, count in zip(self.nodes, before))
 
     def opened(self, side):
         return self.weir(side).metrics("proxy").total(OPENED, connection_security="mtls")
 
-    def wait(self, what, condition):
-        end = time.monotonic() + ENROLMENT_S_MAX
+    def check(self, service):
+        """That requests are walked as requests: carried as bytes they would cost less, and not be what is asked."""
+        if service not in LAYER_7:
+            return
+        before, (address, port) = self.requests(), self.target(service)
+        version = "--http1.1" if service == "http" else "--http2-prior-knowledge"
+        self.ground.lab.exec(CLIENT, ["curl", "-s", "-o", "/dev/null", "-m", "2", version, f"http://{address}:{port}/1k"])
+        self.wait(f"counting requests on the port of {service}", lambda: self.requests() > before, 2)
+
+    def requests(self):
+        return self.weir("a").metrics("proxy").total(REQUESTS, reporter="source")
+
+    def wait(self, what, condition, limit_s=ENROLMENT_S_MAX):
+        end = time.monotonic() + limit_s
         while not condition():
             if time.monotonic() > end:
-                raise RuntimeError(f"Weir: not {what} within {ENROLMENT_S_MAX} s; see {self.ground.lab.directory}/*/*.log")
+                raise RuntimeError(f"Weir: not {what} within {limit_s} s; see {self.ground.lab.directory}/*/*.log")
             time.sleep(0.1)
 
     def facts(self):
@@ -109,3 +131,9 @@ class Weir(Peer):
                 kind = " ".join(str(value) for value in labels.values())
                 facts[f"handshakes {side} {kind}"] = int(count)
         return facts
+
+
+class WeirWithoutLog(Weir):
+    name = "weir-nolog"
+    title = "Weir, access log off"
+    access_log = False

@@ -89,7 +89,7 @@ std::string_view label(Reason reason);
 // The sentence with its hint, for people.
 std::string_view sentence(Reason reason);
 inline constexpr int kReasonCount = 0
-#define X(name, label, text) +1
+#define X(name, label, text) +1  // NOLINT(bugprone-macro-parentheses): a term of a sum
     WEIR_REASONS(X)
 #undef X
     ;

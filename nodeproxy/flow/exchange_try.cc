@@ -229,8 +229,7 @@ bool Exchange::retry_method() const {
 // which is counted here. Otherwise the answer is passed on.
 bool Exchange::wants_retry(const http::Head& response, const Try& attempt) {
   if (plan_.retry.statuses.empty() && plan_.retry.grpc_codes.empty()) return false;
-  if (client_.inbound || attempts_ > plan_.retry.attempts || attempt.body_begun || !retry_method())
-    return false;
+  if (client_.inbound || attempts_ > plan_.retry.attempts || attempt.body_begun) return false;
   const auto code = http::grpc_status(response.headers);  // trailers-only
   const bool named =
       among(plan_.retry.statuses, response.status) || (code && among(plan_.retry.grpc_codes, *code));

@@ -33,7 +33,6 @@ io::Task<Result<Piece>> H1Server::next() {
   Status there;
   if (!stream_.decoder().begun()) there = co_await stream_.wait_for_bytes();
   if (!there) co_return std::unexpected(there.error());
-  if (draining_ && !stream_.leftover()) co_return fail(Source::local, Reason::draining);
   auto piece = co_await stream_.read(driver_.now() + limits::http_header_timeout);
   if (!piece) {
     Error why = piece.error();
@@ -123,12 +122,6 @@ io::Task<void> H1Server::linger() {
     if (!buffer || buffer->empty()) co_return;
     passed += buffer->size();
   }
-}
-
-void H1Server::drain() {
-  draining_ = true;
-  // Between requests nobody is waiting for anything: the reader's FIN is not needed.
-  if (response_whole_ && !stream_.decoder().begun()) stream_.ahead().stop();
 }
 
 }  // namespace weir::http

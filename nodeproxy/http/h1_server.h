@@ -21,8 +21,9 @@ class H1Server final : public MessageStream {
   io::Task<bool> settle();
   // Ends the connection so that what was written arrives: FIN, then what still comes is passed over for a moment.
   io::Task<void> linger();
-  // The last exchange is the last: its response says `Connection: close`, and next() ends.
-  void drain();
+  // The next response says `Connection: close`. A connection between two requests is kept for that: closing it now could
+  // meet a request on its way.
+  void drain() { draining_ = true; }
 
   io::Task<Result<Piece>> read(io::TimePoint deadline) override;
   io::Task<Status> write(Piece piece, io::TimePoint deadline) override;

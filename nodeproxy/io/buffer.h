@@ -48,7 +48,7 @@ class Buffer {
   size_t append(std::span<const std::byte> more);
 
  private:
-  void swap(Buffer& other) {
+  void swap(Buffer& other) noexcept {
     std::swap(pool_, other.pool_);
     std::swap(memory_, other.memory_);
     std::swap(token_, other.token_);

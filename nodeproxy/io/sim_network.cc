@@ -70,7 +70,7 @@ SimListener* SimNetwork::who_listens(const Dial& dial) {
   return found.empty() ? nullptr : found[random.below(found.size())];
 }
 
-void SimNetwork::dial(const Dial& dial, Dialled done) {
+void SimNetwork::dial(const Dial& dial, const Dialled& done) {
   if (unreachable_.contains(dial.to.ip)) return at(kNeighbourTimeout, [done] { done(EHOSTUNREACH, {}); });
   if (silent_.contains(dial.to.ip)) return at(kSynTimeout, [done] { done(ETIMEDOUT, {}); });
   at(one_way(), [this, dial, done] { answer(dial, done); });

@@ -92,7 +92,7 @@ class SimNetwork {
   };
   using Dialled = std::function<void(int error, SimEnd end)>;
   // Calls `done` when answered; if its owner is gone by then it closes the end. Error: positive errno.
-  void dial(const Dial& dial, Dialled done);
+  void dial(const Dial& dial, const Dialled& done);
 
   // Both as recv(2) and send(2) of a non-blocking socket: −EAGAIN when there is nothing or no room.
   int64_t receive(SimEnd end, std::byte* into, size_t bytes_max);

@@ -16,7 +16,7 @@ class SessionStream final : private SessionEvents {
   SessionStream() = default;
   SessionStream(const SessionStream&) = delete;
   SessionStream& operator=(const SessionStream&) = delete;
-  ~SessionStream() { give_back(); }
+  ~SessionStream() override { give_back(); }
 
   // Acceptor: takes the session in CarrierEvents::on_session.
   void attach(Carrier& carrier, Session& session);

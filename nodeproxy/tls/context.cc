@@ -39,7 +39,7 @@ Context::Context(const SpiffeId& identity, std::shared_ptr<const Trust> trust)
 Context::~Context() = default;
 
 Result<std::shared_ptr<const Context>> Context::make(const SpiffeId& identity,
-                                                     std::shared_ptr<const PrivateKey> key,
+                                                     const std::shared_ptr<const PrivateKey>& key,
                                                      const std::vector<std::string>& chain,
                                                      std::shared_ptr<const Trust> trust) {
   const auto refuse = [&](const std::string& why) {

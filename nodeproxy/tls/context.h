@@ -32,7 +32,7 @@ class Context {
   // this key or identity, or breaks the leaf rules. The chain is not required to lead to `trust`: during a rotation of
   // roots it is the peers who judge it. Takes about 100 µs; config thread.
   static Result<std::shared_ptr<const Context>> make(const SpiffeId& identity,
-                                                     std::shared_ptr<const PrivateKey> key,
+                                                     const std::shared_ptr<const PrivateKey>& key,
                                                      const std::vector<std::string>& chain,
                                                      std::shared_ptr<const Trust> trust);
   ~Context();

@@ -133,6 +133,7 @@ std::shared_ptr<const Context> CertStore::get(const std::string& identity, Now n
 
 std::vector<CertStore::View> CertStore::view() const {
   std::vector<View> views;
+  views.reserve(entries_.size());
   for (const auto& [identity, entry] : entries_) {
     views.push_back(
         {identity, entry.context ? std::optional(entry.context->not_after()) : std::nullopt, entry.failures});

@@ -66,9 +66,10 @@ class NodeWeir:
 
     def proxy_command(self):
         options = self.lab.options
+        access_log = self.directory / "access.log" if options["access_log"] else "off"
         return [self.program("weir-proxy"), "--agent-socket", self.directory / "agent.sock",
                 "--workers", options["workers"], "--metrics-listen", "0.0.0.0:15020",
-                "--admin-socket", self.admin_socket("proxy"), "--access-log", self.directory / "access.log",
+                "--admin-socket", self.admin_socket("proxy"), "--access-log", access_log,
                 "--drain-seconds", options["drain_seconds"], "--log-level", options["log_level"],
                 *options["proxy_flags"]]
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from h2_ends import GRPC_FIELDS, call, framed
-from http_world import GRPC, H2, LENT_H2, UNSAID_H2, HttpMesh, beyond_haproxy, do, eventually, proxied, weir_only
+from http_world import GRPC, H2, LENT_H2, UNSAID_H2, HttpMesh, beyond_haproxy, do, proxied, weir_only
 
 MESH = HttpMesh
 MIB = 1 << 20

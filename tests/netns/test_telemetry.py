@@ -111,6 +111,27 @@ def test_the_access_log_has_one_entry_per_reporter_with_who_what_and_how(mesh):
     assert [e["reporter"] for e in entries].count("destination") == 1
 
 
+def test_a_proxy_told_to_keep_no_access_log_serves_and_counts_all_the_same(mesh):
+    weir = mesh.lab.weir("node-2")
+
+    def restart_with_log(on):
+        mesh.lab.options["access_log"] = on
+        weir.stop("proxy")
+        weir.start("proxy")
+        weir.wait_ready("proxy")
+        assert eventually(lambda: mesh.alice.reaches(mesh.echo_2.v4))
+
+    restart_with_log(False)
+    try:
+        size = mesh.lab.access_log_size("node-2")
+        with mesh.rises("node-2", "weir_tcp_connections_closed_total", reporter="destination"):
+            mesh.alice.echo(mesh.echo_2.v4)
+        assert mesh.lab.access_log_size("node-2") == size
+        assert not (weir.directory / "off").exists()
+    finally:
+        restart_with_log(True)
+
+
 def test_admin_sockets_are_local_and_for_root_alone(mesh):
     for node in NODES:
         for role in ("agent", "proxy"):
