@@ -4,6 +4,12 @@
 #include "nodeproxy/flow/refuse.h"
 
 namespace weir::flow {
+namespace {
+
+constexpr auto kLinger = std::chrono::seconds(1);
+constexpr size_t kLingerBytes = 256 * 1024;
+
+}  // namespace
 
 HttpCorridor::HttpCorridor(Flow& flow, std::unique_ptr<io::ByteStream> bytes, bool inbound)
     : client(flow, inbound), context_(flow.context), bytes_(std::move(bytes)) {}
@@ -100,11 +106,29 @@ io::Task<Status> HttpCorridor::run_h2(io::Buffer first) {
       ended && (ended->reason == Reason::flood || ended->reason == Reason::bad_request)) {
     note_broken(client, *ended);
   }
-  if (server.connection().ended() && server.connection().ended()->reason == Reason::none) bytes_->close();
+  const bool in_order = !client.flow.why && server.said_goodbye();
   moving.cancel();
   co_await moving.join();
+  if (in_order) co_await leave_in_order();
   bytes_.reset();
   co_return Status();
+}
+
+// After GOAWAY: FIN, and what still comes is passed over for a moment, so that no reset overtakes what was said.
+io::Task<void> HttpCorridor::leave_in_order() {
+  bytes_->close();
+  bytes_->finish();
+  http::ReadAhead ahead(*bytes_);
+  io::ChildScope reading(context_.driver);
+  reading.spawn(ahead.run());
+  const io::TimePoint last = context_.driver.now() + kLinger;
+  for (size_t passed = 0; passed < kLingerBytes;) {
+    const auto buffer = co_await ahead.take(last);
+    if (!buffer || buffer->empty()) break;
+    passed += buffer->size();
+  }
+  reading.cancel();
+  co_await reading.join();
 }
 
 void HttpCorridor::on_request(http::MessageStream& stream, http::Piece first) {

@@ -30,6 +30,7 @@ class HttpCorridor final : private http::H2ServerEvents {
   io::Task<Status> run_h1(io::Buffer first);
   io::Task<Status> run_h2(io::Buffer first);
   io::Task<bool> one_exchange(http::H1Server& server);
+  io::Task<void> leave_in_order();
   void on_request(http::MessageStream& stream, http::Piece first) override;
   void on_request_too_large(http::MessageStream& stream, http::Piece first) override;
   io::Task<void> refuse_stream(http::MessageStream& stream);

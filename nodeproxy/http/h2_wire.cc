@@ -35,7 +35,10 @@ io::Task<void> H2Wire::read() {
   for (;;) {
     Result<io::Buffer> buffer = std::exchange(first_, io::Buffer());
     if (buffer->empty()) buffer = co_await bytes_.read();
-    if (!buffer) why = buffer.error();
+    if (!buffer) {
+      why = buffer.error();
+      lost_ = true;
+    }
     if (!buffer || buffer->empty()) break;
     heard_ = driver_.now();
     pinged_ = false;
@@ -68,6 +71,7 @@ io::Task<void> H2Wire::write() {
     io::Buffer out = io::copy_to_buffer(scratch().first(produced));
     written = co_await bytes_.write(std::move(out), io::kNever);
   }
+  if (!written) lost_ = true;
   if (!written && !connection_->ended()) connection_->fail(written.error());
   over_ = true;
   on_over();

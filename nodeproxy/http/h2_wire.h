@@ -35,6 +35,8 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   // Ends it now: GOAWAY for a reason, everything reset.
   void terminate(Reason why);
   bool over() const { return over_; }
+  // Over, with everything flushed: the bytes may end in order.
+  bool said_goodbye() const { return over_ && !lost_; }
 
  protected:
   // A server: a new request. The message is the wire's to keep.
@@ -78,6 +80,7 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   bool pinged_ = false;
   bool read_over_ = false;
   bool over_ = false;
+  bool lost_ = false;  // a write failed, or the peer's stream broke
 };
 
 }  // namespace weir::http
