@@ -40,7 +40,18 @@ io::Task<Result<io::Buffer>> SessionBytes::read() {
 
 io::Task<Status> SessionBytes::accepted(io::TimePoint deadline) {
   while (!session.opened() && !session.failed()) {
-    const Status status = co_await session.opened_signal().wait(deadline);
+    Status status;
+    if (asking_) {
+      io::Signal answered;
+      others_.push_back(&answered);
+      status = co_await answered.wait(deadline);
+      std::erase(others_, &answered);
+    } else {
+      asking_ = true;
+      status = co_await session.opened_signal().wait(deadline);
+      asking_ = false;
+      for (io::Signal* other : others_) other->notify();  // if it has only given up, one of them asks
+    }
     if (!status) co_return status;
   }
   if (session.failed()) co_return std::unexpected(*session.failed());
