@@ -40,11 +40,11 @@ class SessionBytes final : public io::ByteStream {
   void finish() override { session.finish(); }
   void abandon(Reason reason) override { session.abandon(reason); }
   void close() override {}  // giving the session back sends what is queued
-  bool unprocessed() const override { return session.failed() && (!was_opened_ || session.retryable()); }
+  bool unprocessed() const override;
   io::Task<Status> accepted(io::TimePoint deadline) override;
 
  private:
-  bool was_opened_ = false;
+  bool written_ = false;
   // Many HTTP/2 requests may wait to be accepted: one asks the session, the others wait for that one.
   bool asking_ = false;
   std::vector<io::Signal*> others_;
