@@ -194,6 +194,7 @@ class H1Side final : public ServerConnection {
         return;
       case Then::finish_soon:
         application_.world->network().at(soon, [this] {
+          if (answering_) return;  // the next request was faster
           over_ = true;
           app_.finish();
         });

@@ -53,12 +53,12 @@ class History {
   }
 
   void run(uint64_t steps) {
-    if (weather != Weather::calm) change_policy();
+    if (weather != Weather::calm || ledger.one_in(2)) change_policy();
     mesh->world.set_faults(faults());
     while (mesh->world.network().steps() < steps) {
       for (uint64_t i = 0, n = 1 + ledger.below(4); i < n; ++i) add_client();
       mesh->world.run_for(std::chrono::microseconds(ledger.below(200'000)));
-      if (ledger.one_in(20)) change_policy();
+      if (weather != Weather::calm && ledger.one_in(20)) change_policy();  // it may end a connection
       if (ledger.one_in(20)) change_routes();
       mesh->client.http.sweep();
     }
@@ -71,6 +71,7 @@ class History {
     uint64_t answered = 0, begun = 0;
     for (const auto& request : ledger.requests) {
       begun += request->begun;
+      if (getenv("DBGREQ") && request->id == strtoull(getenv("DBGREQ"), 0, 10)) fprintf(stderr, "REQ %s body %zu len %d manner %d leave %d given %u whole %u status %d ended %d answer %zu\n", request->method.c_str(), request->body.size(), request->length_declared, (int)request->manner, (int)request->leave, request->given, request->whole, request->status.value_or(0), request->ended, request->answer_bytes);
       answered += request->status.has_value();
       if (weather != Weather::calm) continue;
       INFO("request " << request->id << " " << request->method << " manner "
@@ -79,6 +80,7 @@ class History {
     }
     CHECK(answered > 0);
     const uint64_t records = recorded(mesh->client);
+    INFO(under_way(mesh->client) << " and " << under_way(mesh->server) << " requests under way");
     CHECK(records >= answered);
     CHECK(records <= begun);
     for (size_t i = 0; i < clients.size(); ++i) {
