@@ -68,7 +68,6 @@ io::Task<void> Exchange::run(http::Piece first) {
 
 io::Task<void> Exchange::serve(http::Piece first) {
   whole_ = first.end;
-  bodyless_ = first.end && first.body.empty();
   auto local = decide(client_, *head_, plan_);
   if (local) {
     if (local->reason != Reason::none) fail(Error{Source::local, local->reason, 0, {}});

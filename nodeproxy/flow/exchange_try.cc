@@ -200,9 +200,10 @@ bool Exchange::may_retry(const Try* attempt, const Error& why) {
   if (driver().now() >= deadline_) return false;
   const bool reset =
       why.reason == Reason::server_reset || why.reason == Reason::peer_lost || why.reason == Reason::io;
-  // A pooled connection that its peer closed before a byte of response: once, beside everything else.
+  // A pooled connection that its peer closed before a byte of response: once, beside everything else. A peer that closes
+  // may have taken the request first, so only what may be done twice (a POST without a body may not).
   if (attempt && attempt->lease && attempt->lease.reused() && reset && !stale_retried_ &&
-      (idempotent(head_->method) || bodyless_)) {
+      idempotent(head_->method)) {
     stale_retried_ = true;
     tried_.clear();
     return true;

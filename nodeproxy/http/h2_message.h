@@ -27,7 +27,7 @@ class H2Message final : public MessageStream {
 
   uint32_t stream() const { return stream_; }
   // Failed before the peer did anything with the request.
-  bool unprocessed() const { return unprocessed_; }
+  bool unprocessed() const { return unprocessed_ || stream_ == 0; }
 
   // The wire's events.
   void on_head(Head&& head, bool end);

@@ -173,6 +173,12 @@ void H2Wire::on_reset(uint32_t stream, Reason reason, uint32_t error_code, bool 
   }
 }
 
+// Whoever waits to write more is not told of a drain that closed the stream with it.
+void H2Wire::on_closed(uint32_t stream) {
+  if (H2Message* there = message(stream)) there->on_drained();
+  on_room();
+}
+
 void H2Wire::on_drained(uint32_t stream) {
   if (H2Message* there = message(stream)) there->on_drained();
 }

@@ -57,7 +57,7 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   void on_trailers(uint32_t stream, Headers&& trailers) override;
   void on_end(uint32_t stream) override;
   void on_reset(uint32_t stream, Reason reason, uint32_t error_code, bool unprocessed) override;
-  void on_closed(uint32_t) override { on_room(); }
+  void on_closed(uint32_t stream) override;
   void on_drained(uint32_t stream) override;
   void on_goaway(uint32_t, uint32_t) override { on_room(); }
   void on_settings() override { on_room(); }

@@ -33,23 +33,42 @@ SocketBytes::~SocketBytes() {
 }
 
 io::Task<Result<io::Buffer>> SessionBytes::read() {
-  Result<io::Buffer> buffer = co_await session.read();
-  was_opened_ = was_opened_ || buffer.has_value();
-  co_return buffer;
+  co_return co_await session.read();
+}
+
+// Proof is needed: nothing was written, or whoever ended it says that it was not opened. A lane that broke before OPENED
+// came back proves nothing, since the application may have had the first bytes by then.
+bool SessionBytes::unprocessed() const {
+  const auto& why = session.failed();
+  if (!why) return false;
+  const bool broke = why->reason == Reason::peer_lost || why->reason == Reason::tls_error ||
+                     why->reason == Reason::protocol_error;
+  return !written_ || (session.retryable() && !broke);
 }
 
 io::Task<Status> SessionBytes::accepted(io::TimePoint deadline) {
   while (!session.opened() && !session.failed()) {
-    const Status status = co_await session.opened_signal().wait(deadline);
+    Status status;
+    if (asking_) {
+      io::Signal answered;
+      others_.push_back(&answered);
+      status = co_await answered.wait(deadline);
+      std::erase(others_, &answered);
+    } else {
+      asking_ = true;
+      status = co_await session.opened_signal().wait(deadline);
+      asking_ = false;
+      for (io::Signal* other : others_) other->notify();  // if it has only given up, one of them asks
+    }
     if (!status) co_return status;
   }
   if (session.failed()) co_return std::unexpected(*session.failed());
-  was_opened_ = true;
   co_return Status();
 }
 
 io::Task<Status> SessionBytes::write(io::Buffer buffer, io::TimePoint deadline) {
   if (buffer.empty()) co_return Status();
+  written_ = true;
   co_return co_await session.write(std::move(buffer), deadline);
 }
 

@@ -2,7 +2,10 @@
 // What carries HTTP as io::ByteStream: a TCP socket, or a session of a lane.
 // Thread: one worker. Lifetime: owned by the connection that speaks over it; the socket's kernel operations have ended
 // before it goes (its reads and writes were joined).
+#include <vector>
+
 #include "nodeproxy/io/byte_stream.h"
+#include "nodeproxy/io/signal.h"
 #include "nodeproxy/io/socket.h"
 #include "nodeproxy/mesh/session_stream.h"
 
@@ -37,11 +40,14 @@ class SessionBytes final : public io::ByteStream {
   void finish() override { session.finish(); }
   void abandon(Reason reason) override { session.abandon(reason); }
   void close() override {}  // giving the session back sends what is queued
-  bool unprocessed() const override { return session.failed() && (!was_opened_ || session.retryable()); }
+  bool unprocessed() const override;
   io::Task<Status> accepted(io::TimePoint deadline) override;
 
  private:
-  bool was_opened_ = false;
+  bool written_ = false;
+  // Many HTTP/2 requests may wait to be accepted: one asks the session, the others wait for that one.
+  bool asking_ = false;
+  std::vector<io::Signal*> others_;
 };
 
 }  // namespace weir::upstream
