@@ -26,7 +26,8 @@ FIRST_PORT = 30000
 
 
 def judge(suites, side, failed):
-    exceptions = {c: why for c, why in EXCEPTIONS.get(suites.between, {}).items() if c.startswith("client/") == (side == "client")}
+    exceptions = {c: why for c, why in EXCEPTIONS.get(suites.between, {}).items()
+                  if c.startswith("client/") == (side == "client")}
     unexpected = {case: why for case, why in failed.items() if case not in exceptions}
     assert not unexpected, "\n".join(f"{case}: {why}" for case, why in unexpected.items())
     stale = sorted(set(exceptions) - set(failed)) if suites.between == "weir" else []
