@@ -82,7 +82,7 @@ class HttpPool final : private http::ClientConnectionEvents {
     std::string service = {};                         // whose room is waited for
     config::PoolSettings settings = {};
     Permit permit = {};  // held as long as the connection that is made
-    bool fresh = false;           // not one that was used before (after a stale one)
+    bool fresh = false;  // not one that was used before (after a stale one)
   };
   // An exchange's place on a connection that is there, or on a new one. Errors: the dial's.
   io::Task<Result<HttpLease>> lease(Want want);

@@ -19,7 +19,8 @@ constexpr const char* kConfiguration = R"(
   changed { service { name: "shop/server" addresses: "\x0a\x3c\x00\x01" ports { port: 80 name: "tcp" }
     ports { port: 81 name: "http" } } }
   changed { endpoints { name: "shop/server-1" service: "shop/server" ports { name: "tcp" port: 8080 }
-    ports { name: "http" port: 8080 } endpoints { address: "\x0a\x32\x02\x0a" workload: "server" ready: true serving: true weight: 100 } } }
+    ports { name: "http" port: 8080 }
+    endpoints { address: "\x0a\x32\x02\x0a" workload: "server" ready: true serving: true weight: 100 } } }
 )";
 
 uint64_t sum(const Node& node, uint64_t (*of)(const telemetry::Row&)) {
