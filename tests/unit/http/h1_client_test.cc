@@ -129,7 +129,7 @@ TEST_CASE("who gives an exchange up wakes its reader with the reason") {
   const auto reading = test.loop.start(stream.read(io::kNever));
   test.loop.idle();
   CHECK(!reading->has_value());
-  stream.reset(Reason::client_reset);
+  give_up(stream, Reason::client_reset);
   test.loop.idle();
   REQUIRE(reading->has_value());
   REQUIRE(!**reading);

@@ -1,6 +1,7 @@
 // The server's side of an HTTP/1.1 connection: requests in order, and when another may follow.
 #include "nodeproxy/http/h1_server.h"
 
+#include "nodeproxy/base/limits.h"
 #include "tests/unit/http/memory_stream.h"
 
 namespace weir::http::test {

@@ -166,7 +166,7 @@ TEST_CASE("a client's reset is told to whoever serves it, and its reads and writ
   Pair test;
   MessageStream& stream = test.ask();
   auto& request = test.requests.all[0];
-  stream.reset(Reason::cancelled);
+  give_up(stream, Reason::cancelled);
   test.loop.idle();
   REQUIRE(request.watcher->told);
   CHECK(request.watcher->told->reason == Reason::stream_reset);
@@ -179,7 +179,7 @@ TEST_CASE("a server's reset ends the reader with it, after what had come") {
   Pair test;
   MessageStream& stream = test.ask();
   test.answer(*test.requests.all[0].stream, 200, "half", false);
-  test.requests.all[0].stream->reset(Reason::server_reset);
+  give_up(*test.requests.all[0].stream, Reason::server_reset);
   test.loop.idle();
   const auto got = test.read(stream);
   REQUIRE(got.error);

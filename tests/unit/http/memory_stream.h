@@ -125,10 +125,10 @@ class Loop {
   }
 };
 
-// What a client's connection tells its pool.
+// What a client's connection tells its pool. It has ended when its coroutines and its exchanges have.
 struct Pool final : ClientConnectionEvents {
   int ended = 0, freed = 0;
-  void on_connection_ended(ClientConnection&) override { ++ended; }
+  void on_connection_ended(ClientConnection& connection) override { ended += connection.exchanges() == 0; }
   void on_connection_free(ClientConnection&) override { ++freed; }
 };
 
@@ -137,6 +137,9 @@ struct Watcher final : Aborted {
   std::optional<Error> told;
   void on_aborted(const Error& why) override { told = why; }
 };
+
+// Gives an exchange up for this reason.
+inline void give_up(MessageStream& stream, Reason why) { stream.reset(why); }
 
 // A piece of a message.
 inline Piece piece(Head* head, std::string_view body = {}, bool end = true) {

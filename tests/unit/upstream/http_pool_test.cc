@@ -53,7 +53,7 @@ struct Pooled {
   }
   ~Pooled() {
     scope.cancel();
-    pool.close_all(Reason::shutdown);
+    pool.close_all(Reason::draining);
     world.run_until([&] { return scope.empty() && pool.empty(); });
     CHECK(pool.empty());
     for (io::SimApp* app : accepted) app->close();
@@ -301,7 +301,6 @@ TEST_CASE("a connection that ends makes room too") {
   auto held = test.lease(test.key());
   const auto waiting = test.start(test.pool.wait_for_room("shop/web", io::kNever));
   test.settle();
-  held.stream().reset(Reason::cancelled);
   held.release();
   test.settle();
   CHECK(waiting->has_value());
