@@ -1,14 +1,18 @@
 #pragma once
 // The circuit breaker of one service: how many connections, waiting requests and requests it has through this worker. What
 // would be one too many is refused at once, which is kinder than a queue that only grows.
-// Owner: ServiceUses. Thread: its worker's.
+// Owner: ServiceUses. Thread: its worker's. Lifetime: longer than any Permit.
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
+#include "nodeproxy/base/permit.h"
 #include "nodeproxy/config/traffic.h"
 
 namespace weir::balance {
+
+using weir::Permit;
 
 enum class Use : uint8_t {
   connection,
@@ -18,14 +22,13 @@ enum class Use : uint8_t {
 
 class Breaker {
  public:
-  // Whether one more may be; it then counts until leave().
-  bool enter(Use use, const config::CircuitBreaker& limits) {
+  // One more, if it may be; it then counts until the permit is released.
+  std::optional<Permit> enter(Use use, const config::CircuitBreaker& limits) {
     uint32_t& count = counts_[static_cast<size_t>(use)];
-    if (count >= limit(use, limits)) return false;
+    if (count >= limit(use, limits)) return std::nullopt;
     ++count;
-    return true;
+    return Permit(count);
   }
-  void leave(Use use) { --counts_[static_cast<size_t>(use)]; }
   uint32_t count(Use use) const { return counts_[static_cast<size_t>(use)]; }
   bool idle() const { return counts_ == std::array<uint32_t, 3>{}; }
 

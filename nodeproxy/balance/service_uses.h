@@ -6,7 +6,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 
 #include "nodeproxy/balance/breaker.h"
 #include "nodeproxy/balance/budget.h"
@@ -17,30 +16,6 @@ struct ServiceUse {
   Breaker breaker;
   Budget budget;
   TimePoint used;
-};
-
-// One that the breaker let in, until it is released.
-class Permit {
- public:
-  Permit() = default;
-  Permit(Breaker& breaker, Use use) : breaker_(&breaker), use_(use) {}
-  Permit(Permit&& other) noexcept : breaker_(std::exchange(other.breaker_, nullptr)), use_(other.use_) {}
-  Permit& operator=(Permit&& other) noexcept {
-    if (this != &other) {
-      release();
-      breaker_ = std::exchange(other.breaker_, nullptr);
-      use_ = other.use_;
-    }
-    return *this;
-  }
-  ~Permit() { release(); }
-  void release() {
-    if (breaker_ != nullptr) std::exchange(breaker_, nullptr)->leave(use_);
-  }
-
- private:
-  Breaker* breaker_ = nullptr;
-  Use use_ = Use::request;
 };
 
 class ServiceUses {

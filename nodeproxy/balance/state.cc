@@ -23,8 +23,9 @@ std::vector<EjectedView> State::ejected(TimePoint now) const {
 
 Result<Permit> State::admit(const config::Service& service, Use use, TimePoint now) {
   Breaker& breaker = uses_.at(service.name, now).breaker;
-  if (!breaker.enter(use, service.traffic.circuit_breaker)) return fail(Source::local, Reason::circuit_open);
-  return Permit(breaker, use);
+  auto permit = breaker.enter(use, service.traffic.circuit_breaker);
+  if (!permit) return fail(Source::local, Reason::circuit_open);
+  return std::move(*permit);
 }
 
 void State::count_request(const config::Service& service, TimePoint now) {

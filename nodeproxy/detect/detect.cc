@@ -60,11 +60,15 @@ io::Task<Result<Heard>> application_speech(io::Driver& driver, io::Socket& clien
     if (first.error().reason == Reason::detect_timeout) co_return heard;
     co_return std::unexpected(first.error());
   }
+  if (first->empty() && declared) co_return fail(Source::downstream, Reason::client_closed);
   if (first->empty()) {
     heard.fin = true;
     co_return heard;
   }
-  co_return co_await continue_speech(driver, client, std::move(*first), declared);
+  auto spoken = co_await continue_speech(driver, client, std::move(*first), declared);
+  // What a port is declared to speak is not doubted: anything but the preface is HTTP/1.1, and refused as that if need be.
+  if (spoken && declared && spoken->speech != Speech::http2) spoken->speech = Speech::http1;
+  co_return spoken;
 }
 
 io::Task<Result<Heard>> continue_speech(io::Driver& driver, io::Socket& client, io::Buffer first,

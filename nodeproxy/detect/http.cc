@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <array>
 
+#include "nodeproxy/base/limits.h"
+
 namespace weir::detect {
 namespace {
 
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-constexpr size_t kMethodMax = 32;  // longer than any registered one
+constexpr size_t kMethodMax = limits::http_method_max_bytes;
 
 template <size_t N>
 bool among(const std::array<std::string_view, N>& words, std::string_view word) {

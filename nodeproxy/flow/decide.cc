@@ -16,13 +16,11 @@ namespace {
 
 LocalAnswer refuse(Reason reason) { return {status_of(reason), reason, {}}; }
 
-// What the service says, where the rule says nothing.
+// What the service says, where the rule says nothing. Zero lifts a limit: in a plan it is none.
 void take_traffic(const config::Traffic& traffic, const config::RouteRule* rule, Plan& plan) {
-  plan.timeouts = traffic.timeouts;
-  if (rule) {
-    if (rule->timeouts.request) plan.timeouts.request = rule->timeouts.request;
-    if (rule->timeouts.backend_request) plan.timeouts.backend_request = rule->timeouts.backend_request;
-    if (rule->timeouts.idle) plan.timeouts.idle = rule->timeouts.idle;
+  plan.timeouts = rule ? config::effective(rule->timeouts, traffic.timeouts) : traffic.timeouts;
+  for (auto* limit : {&plan.timeouts.request, &plan.timeouts.backend_request, &plan.timeouts.idle}) {
+    if (*limit && limit->value().count() == 0) limit->reset();
   }
   plan.retry = rule && rule->retry ? *rule->retry : traffic.retry;
 }

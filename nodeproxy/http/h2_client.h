@@ -13,8 +13,7 @@ class H2Client final : public ClientConnection, private H2Wire {
 
   void start() override;
   bool can_begin() const override {
-    return !ended() && !retired() && !connection().ended() &&
-           opening_ + connection().active_streams() < limits::h2_streams_max && connection().can_open();
+    return !ended() && !retired() && !connection().ended() && connection().can_open(unopened());
   }
   MessageStream& begin() override;
   void give_back(MessageStream& stream) override;
@@ -24,8 +23,6 @@ class H2Client final : public ClientConnection, private H2Wire {
  private:
   void on_room() override {}
   void on_over() override;
-
-  uint32_t opening_ = 0;  // begun, no stream yet
 };
 
 }  // namespace weir::http

@@ -123,10 +123,10 @@ bool Connection::finished() const {
   return lost_ || (!wants_output() && (ended_ || nghttp2_session_want_read(session_.get()) == 0));
 }
 
-bool Connection::can_open() const {
+bool Connection::can_open(uint32_t begun) const {
   if (role_ != Role::client || ended_ || goaway_received_ || goaway_sent_) return false;
   if (nghttp2_session_get_next_stream_id(session_.get()) > INT32_MAX) return false;
-  return open_ <
+  return open_ + begun <
          std::min(settings_.streams_max, nghttp2_session_get_remote_settings(
                                              session_.get(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS));
 }

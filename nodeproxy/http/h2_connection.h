@@ -108,8 +108,8 @@ class Connection {
   // Client. Errors: draining (GOAWAY, ids used up), overloaded (can_open() says no more), bad_request (not legal in
   // HTTP/2), upgrade_refused (the peer takes no extended CONNECT), the connection's own end.
   Result<uint32_t> request(const Head& head, bool end);
-  bool can_open() const;
-  bool takes_extended_connect() const;  // the peer said so (RFC 8441)
+  bool can_open(uint32_t begun = 0) const;  // besides as many that are begun and not yet requests
+  bool takes_extended_connect() const;      // the peer said so (RFC 8441)
   // Server: informational answers, then the final one. Errors: bad_response (not legal in HTTP/2: nothing was sent),
   // stream_reset (the stream is over).
   Status respond(uint32_t stream, const Head& head, bool end);

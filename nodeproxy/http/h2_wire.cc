@@ -127,6 +127,11 @@ H2Message& H2Wire::add(uint32_t stream) {
   return message;
 }
 
+uint32_t H2Wire::unopened() const {
+  return static_cast<uint32_t>(
+      std::count_if(messages_.begin(), messages_.end(), [](const auto& one) { return one->stream() == 0; }));
+}
+
 void H2Wire::remove(H2Message& message) {
   const auto found = std::find_if(messages_.begin(), messages_.end(),
                                   [&](const auto& one) { return one.get() == &message; });

@@ -47,7 +47,7 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   virtual void on_over() {}  // nothing will come or go any more
   H2Message& add(uint32_t stream);
   void remove(H2Message& message);
-  size_t messages() const { return messages_.size(); }
+  uint32_t unopened() const;  // a client's messages that have not become streams yet
 
  private:
   friend class H2Message;

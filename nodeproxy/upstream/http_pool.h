@@ -13,7 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "nodeproxy/balance/service_uses.h"
+#include "nodeproxy/base/permit.h"
 #include "nodeproxy/config/snapshot.h"
 #include "nodeproxy/http/connection.h"
 #include "nodeproxy/io/signal.h"
@@ -81,8 +81,8 @@ class HttpPool final : private http::ClientConnectionEvents {
     std::shared_ptr<const tls::Context> certificate;  // lanes
     std::string service = {};                         // whose room is waited for
     config::PoolSettings settings = {};
-    balance::Permit permit = {};  // held as long as the connection that is made
-    bool fresh = false;           // not one that was used before (after a stale one)
+    Permit permit = {};  // held as long as the connection that is made
+    bool fresh = false;  // not one that was used before (after a stale one)
   };
   // An exchange's place on a connection that is there, or on a new one. Errors: the dial's.
   io::Task<Result<HttpLease>> lease(Want want);
@@ -114,7 +114,7 @@ class HttpPool final : private http::ClientConnectionEvents {
     HttpKey key;
     std::string service;
     config::PoolSettings settings;
-    balance::Permit permit;
+    Permit permit;
     std::unique_ptr<http::ClientConnection> connection;
   };
   io::Driver& driver_;

@@ -29,7 +29,7 @@ def opinion_of(head):
     if absolute := re.match(r"(?i)https?://([^/?#]*)([^#]*)$", target):  # The authority wins over Host.
         target, host = absolute[2] or "/", absolute[1]
     host = urllib.parse.unquote(host, "latin-1")  # HAProxy's words for control characters
-    return (method, target, host.strip().lower().removesuffix(":"), length, digest)
+    return (method, target, host.strip().lower().removesuffix(":80").removesuffix(":"), length, digest)
 
 
 class Reading:

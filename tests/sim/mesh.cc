@@ -18,7 +18,8 @@ constexpr const char* kConfiguration = R"(
     addresses: "\x0a\x32\x02\x0a" node: "b" mesh_peer: true service_account: "server" } }
   changed { service { name: "shop/server" addresses: "\x0a\x3c\x00\x01" ports { port: 80 name: "tcp" }
     ports { port: 81 name: "http" } } }
-  changed { endpoints { name: "shop/server-1" service: "shop/server" ports { name: "tcp" port: 8080 } ports { name: "http" port: 8080 }
+  changed { endpoints { name: "shop/server-1" service: "shop/server" ports { name: "tcp" port: 8080 }
+    ports { name: "http" port: 8080 }
     endpoints { address: "\x0a\x32\x02\x0a" workload: "server" ready: true serving: true weight: 100 } } }
 )";
 
