@@ -3,8 +3,9 @@
 #include "nodeproxy/upstream/http_pool.h"
 
 #include <catch2/catch.hpp>
-#include <set>
+#include <vector>
 
+#include "nodeproxy/base/limits.h"
 #include "nodeproxy/io/sim.h"
 
 namespace weir::upstream {
@@ -128,6 +129,32 @@ TEST_CASE("a connection of HTTP/1.1 carries one exchange at a time") {
   CHECK(test.pool.connections(false) == 2);
   test.ask(std::move(first));
   test.ask(std::move(second));
+}
+
+TEST_CASE("a connection of HTTP/2 carries many exchanges at a time, and its limit makes another") {
+  Pooled test;
+  HttpKey key = test.key();
+  key.h2 = true;
+  std::vector<HttpLease> leases;
+  for (uint32_t i = 0; i < limits::h2_streams_max; ++i) leases.push_back(test.lease(key));
+  CHECK(test.pool.connections(true) == 1);
+  CHECK(!test.pool.has_room(key, false));
+  leases.push_back(test.lease(key));
+  CHECK(test.pool.connections(true) == 2);
+  leases.clear();
+  CHECK(test.pool.has_room(key, false));
+}
+
+TEST_CASE("of several connections of HTTP/2 the one with the fewest exchanges is next") {
+  Pooled test;
+  HttpKey key = test.key();
+  key.h2 = true;
+  std::vector<HttpLease> leases;
+  for (uint32_t i = 0; i < limits::h2_streams_max + 1; ++i) leases.push_back(test.lease(key));
+  leases.erase(leases.begin(), leases.begin() + 40);  // 60 are left on the first, 1 is on the second
+  REQUIRE(leases.back().unshared());
+  const auto next = test.lease(key);
+  CHECK(!leases.back().unshared());
 }
 
 TEST_CASE(
