@@ -233,7 +233,8 @@ bool Exchange::wants_retry(const http::Head& response, const Try& attempt) {
   if (client_.inbound || attempts_ > plan_.retry.attempts || attempt.body_begun) return false;
   const auto code = http::grpc_status(response.headers);  // trailers-only
   // Codes are named for calls, which are POSTs all: they count whatever the method, unless methods are named too.
-  const bool by_code = code && among(plan_.retry.grpc_codes, *code) && (plan_.retry.methods.empty() || retry_method());
+  const bool by_code =
+      code && among(plan_.retry.grpc_codes, *code) && (plan_.retry.methods.empty() || retry_method());
   const bool by_status = among(plan_.retry.statuses, response.status) && retry_method();
   return (by_code || by_status) && driver().now() < deadline_ && within_budget();
 }

@@ -25,10 +25,10 @@ class HttpClient final : private http::ClientConnectionEvents {
   bool inbound;
   bool h2 = false;
   SocketAddress address, dialled;  // the client's, and what it dialled (inbound: the pod's own)
-  std::string local_uid;           // of the pod of this node that was dialled itself: its application, in one pass
-  std::string service;             // that was dialled (outbound)
-  std::string identity;            // of the client: proved by TLS, or the pod's own; empty: none
-  telemetry::Facts facts;          // what is the same for every request
+  std::string local_uid;   // of the pod of this node that was dialled itself: its application, in one pass
+  std::string service;     // that was dialled (outbound)
+  std::string identity;    // of the client: proved by TLS, or the pod's own; empty: none
+  telemetry::Facts facts;  // what is the same for every request
 
   // The row of a request that goes nowhere (yet), and of one that goes to this endpoint by this plan. The last few are
   // remembered: a label set is hashed once for each.

@@ -66,7 +66,8 @@ io::Task<Result<detect::Heard>> first_words(SessionFlow& flow) {
   heard.speech = detect::Speech::need_more;
   while (heard.speech == detect::Speech::need_more) {
     auto more = co_await flow.session.read(silence);
-    if (!more && more.error().reason == Reason::detect_timeout) break;  // its server speaks first, or nobody does
+    if (!more && more.error().reason == Reason::detect_timeout)
+      break;  // its server speaks first, or nobody does
     if (!more) co_return std::unexpected(more.error());
     heard.fin = more->empty();
     if (heard.fin) break;

@@ -101,9 +101,7 @@ io::Task<Result<Piece>> H2Message::read(io::TimePoint deadline) {
   co_return take();
 }
 
-io::Task<Status> H2Message::accepted(io::TimePoint deadline) {
-  co_return co_await wire_.accepted(deadline);
-}
+io::Task<Status> H2Message::accepted(io::TimePoint deadline) { co_return co_await wire_.accepted(deadline); }
 
 io::Task<Status> H2Message::write(Piece piece, io::TimePoint deadline) {
   if (error_) co_return std::unexpected(*error_);
@@ -139,7 +137,8 @@ void H2Message::reset(const Error& why) {
   if (stream_ != 0) {
     uint32_t code = h2::kCancel;
     if (why.reason == Reason::stream_reset && why.os_code > 0) code = static_cast<uint32_t>(why.os_code);
-    if (wire_.connection().role() == h2::Role::server && why.reason != Reason::stream_reset) code = h2::kInternalError;
+    if (wire_.connection().role() == h2::Role::server && why.reason != Reason::stream_reset)
+      code = h2::kInternalError;
     wire_.connection().reset(stream_, code);
     wire_.flush();
   }

@@ -73,7 +73,8 @@ class SessionStream final : private SessionEvents {
 
 class SessionStream::Read {
  public:
-  Read(SessionStream& stream, io::TimePoint deadline) : stream_(stream), wait_(stream.changed_.wait(deadline)) {}
+  Read(SessionStream& stream, io::TimePoint deadline)
+      : stream_(stream), wait_(stream.changed_.wait(deadline)) {}
   bool await_ready() {
     stream_.credit();
     if (!stream_.readable()) stream_.changed_.clear();

@@ -32,9 +32,7 @@ SocketBytes::~SocketBytes() {
   if (socket_ && in_order_) socket_.set_reset_on_close(false);
 }
 
-io::Task<Result<io::Buffer>> SessionBytes::read() {
-  co_return co_await session.read();
-}
+io::Task<Result<io::Buffer>> SessionBytes::read() { co_return co_await session.read(); }
 
 // Proof is needed: nothing was written, or whoever ended it says that it was not opened. A lane that broke before OPENED
 // came back proves nothing, since the application may have had the first bytes by then.

@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "nodeproxy/base/limits.h"
+
 namespace weir::detect {
 namespace {
 
@@ -88,7 +90,7 @@ TEST_CASE("what begins as no method is opaque at once") {
 
 TEST_CASE("a method or a target without end is opaque, not waited for") {
   CHECK(speech(std::string(31, 'A'), true) == Speech::need_more);
-  CHECK(speech(std::string(32, 'A'), true) == Speech::opaque);
+  CHECK(speech(std::string(limits::http_method_max_bytes, 'A'), true) == Speech::opaque);
   CHECK(speech("GET /" + std::string(8000, 'a')) == Speech::need_more);
   CHECK(speech("GET /" + std::string(9000, 'a')) == Speech::opaque);
 }

@@ -139,7 +139,7 @@ struct Watcher final : Aborted {
 };
 
 // Gives an exchange up for this reason.
-inline void give_up(MessageStream& stream, Reason why) { stream.reset(why); }
+inline void give_up(MessageStream& stream, Reason why) { stream.reset(Error{Source::local, why, 0, {}}); }
 
 // A piece of a message.
 inline Piece piece(Head* head, std::string_view body = {}, bool end = true) {
