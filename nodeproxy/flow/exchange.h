@@ -119,7 +119,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   uint32_t attempts_ = 0;
   uint16_t wanted_status_ = 0;  // the answer that is tried again
   bool whole_ = false;          // the request came in one piece
-  bool responded_ = false;  // a final head has been given to the client
+  bool responded_ = false;      // a final head has been given to the client
   bool in_order_ = false;
   bool stale_retried_ = false;
 };
