@@ -45,6 +45,7 @@ void SessionStream::on_fin() {
 
 void SessionStream::on_reset(Reason reason, bool retryable) {
   retryable_ = retryable;
+  untouched_ = retryable && (!session_->lane().ended() || session_->bytes_sent() == 0);
   failed_ = Error{Source::peer, reason, 0, {}};
   opened_.notify();
   changed_.notify();

@@ -28,6 +28,8 @@ class SessionStream final : private SessionEvents {
   const std::optional<Error>& failed() const { return failed_; }
   // The peer said that nothing of it reached an application: another endpoint may be tried.
   bool retryable() const { return retryable_; }
+  // More: it is proved that nothing did. A lane that broke before OPENED came back proves it only if no byte had left.
+  bool untouched() const { return untouched_; }
   // Notified when it is opened or has failed; also by whoever wants the waiter to look.
   io::Signal& opened_signal() { return opened_; }
 
@@ -67,7 +69,7 @@ class SessionStream final : private SessionEvents {
   size_t uncredited_bytes_ = 0;
   std::optional<Error> failed_;
   bool fin_ = false;
-  bool retryable_ = false;
+  bool retryable_ = false, untouched_ = false;
   bool busy_ = false;  // the last read was a full record or more: room is made for several
 };
 

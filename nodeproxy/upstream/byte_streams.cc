@@ -34,15 +34,7 @@ SocketBytes::~SocketBytes() {
 
 io::Task<Result<io::Buffer>> SessionBytes::read() { co_return co_await session.read(); }
 
-// Proof is needed: nothing was written, or whoever ended it says that it was not opened. A lane that broke before OPENED
-// came back proves nothing, since the application may have had the first bytes by then.
-bool SessionBytes::unprocessed() const {
-  const auto& why = session.failed();
-  if (!why) return false;
-  const bool broke = why->reason == Reason::peer_lost || why->reason == Reason::tls_error ||
-                     why->reason == Reason::protocol_error;
-  return !written_ || (session.retryable() && !broke);
-}
+bool SessionBytes::unprocessed() const { return session.failed() && (!written_ || session.untouched()); }
 
 io::Task<Status> SessionBytes::accepted(io::TimePoint deadline) {
   while (!session.opened() && !session.failed()) {

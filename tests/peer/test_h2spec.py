@@ -18,7 +18,7 @@ from processes import command_in
 
 # "section, case": why RFC 9113 does not ask for it. By who stands between; `direct` shows what nginx and curl get wrong.
 EXCEPTIONS = {"weir": {
-    "http2/3.5, Sends invalid connection preface": "the port takes HTTP/1.1 too: no preface is a bad HTTP/1.1 request, answered 400",
+    "http2/3.5, Sends invalid connection preface": "the port takes HTTP/1.1 too: a bad request there, answered 400",
     "http2/5.3.1, Sends PRIORITY frame that depend on itself": "RFC 9113 section 5.3.2 deprecates what RFC 7540 asked for here"},
     "haproxy": {
     "client/5.1, closed: Sends a DATA frame": "HAProxy ends the stream and not the connection",

@@ -51,7 +51,6 @@ class H1Side final : public ServerConnection {
   bool on_head() {
     request_ = application_.ledger.find(decoder_.head().path);
     body_.clear();
-    whole_ = false;
     if (!request_) {
       FAIL_CHECK("an application got a request that nobody made");
       over_ = true;
@@ -66,7 +65,6 @@ class H1Side final : public ServerConnection {
 
   bool on_end() {
     application_.ledger.gave_whole(*request_, body_);
-    whole_ = true;
     if (request_->manner == Manner::early) return true;
     respond(body_);
     return false;
@@ -77,96 +75,88 @@ class H1Side final : public ServerConnection {
            std::string(fields) + "\r\n";
   }
 
-  void respond(std::string_view received) {
-    Ledger& ledger = application_.ledger;
-    const bool no_body = request_->method == "HEAD";
-    const std::string text = Ledger::answer(*request_, copy_, received);
-    const std::string length = "Content-Length: " + std::to_string(text.size()) + "\r\n";
-    const std::string whole = head("200 OK", length) + (no_body ? "" : text);
-    const std::string half = whole.substr(0, whole.size() - (no_body ? 0 : 1 + ledger.below(text.size())));
-    const auto pause = [&] {
-      return std::chrono::microseconds(ledger.below(ledger.one_in(4) ? 2'000'000 : 5'000));
-    };
-    Manner manner = request_->manner;
-    if (no_body && (manner == Manner::chunked || manner == Manner::to_close)) manner = Manner::prompt;
-    if (no_body && (manner == Manner::resets_mid || manner == Manner::closes_mid)) manner = Manner::resets;
+  struct Script {
     std::deque<Step> steps;
     Then then = Then::go_on;
-    bool given = true;
-    switch (manner) {
-      case Manner::prompt:
-      case Manner::early: steps.push_back({0us, whole}); break;
-      case Manner::late: steps.push_back({pause(), whole}); break;
-      case Manner::pieces:
-        for (size_t at = 0, n = 0; at < whole.size(); at += n) {
-          n = 1 + ledger.below(whole.size());
-          steps.push_back({pause(), whole.substr(at, n)});
-        }
-        break;
-      case Manner::chunked: {
-        steps.push_back({pause(), head("200 OK", "Transfer-Encoding: chunked\r\n")});
-        for (size_t at = 0, n = 0; at < text.size(); at += n) {
-          n = std::min<size_t>(1 + ledger.below(text.size()), text.size() - at);
-          char size[20];
-          std::snprintf(size, sizeof size, "%zx\r\n", n);
-          steps.push_back({at ? pause() : 0us, size + text.substr(at, n) + "\r\n"});
-        }
-        steps.push_back({pause(), ledger.one_in(2) ? "0\r\n\r\n" : "0\r\nx-trailer: 1\r\n\r\n"});
-        break;
-      }
-      case Manner::interim:
-        steps.push_back({0us, "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n"});
-        steps.push_back({pause(), whole});
-        break;
-      case Manner::close_after:
-        steps.push_back({0us, head("200 OK", length + "Connection: close\r\n") + (no_body ? "" : text)});
-        then = Then::finish;
-        break;
-      case Manner::to_close:
-        steps.push_back({0us, head("200 OK", "")});
-        steps.push_back({pause(), text});
-        then = Then::finish;
-        break;
-      case Manner::busy_first:
-        if (copy_ == 1) {
-          steps.push_back({0us, head("503 Busy", length) + (no_body ? "" : text)});
-        } else {
-          steps.push_back({0us, whole});
-        }
-        break;
-      case Manner::closes_idle:
-        steps.push_back({0us, whole});
-        then = Then::finish_soon;
-        break;
-      case Manner::resets_mid:
-        steps.push_back({0us, half});
-        then = Then::reset;
-        given = false;
-        break;
-      case Manner::closes_mid:
-        if (ledger.one_in(2)) {
-          steps.push_back({0us, half});
-        } else {
-          steps.push_back({0us, head("200 OK", "Transfer-Encoding: chunked\r\n") + "5\r\nabcde\r\n"});
-        }
-        then = Then::finish;
-        given = false;
-        break;
-      case Manner::resets:
-        then = Then::reset;
-        given = false;
-        break;
-      case Manner::garbage:
-        steps.push_back(
-            {0us, ledger.one_in(2) ? "SSH-2.0-x\r\n\r\n" : head("200 OK", "Content-Length: 5x\r\n")});
-        then = Then::finish;
-        given = false;
-        break;
-      case Manner::never: answering_ = true; return;
-    }
-    if (given) request_->answers.push_back(text);
+    bool whole = true;
+  };
+
+  io::Clock::duration pause() {
+    return std::chrono::microseconds(
+        application_.ledger.below(application_.ledger.one_in(4) ? 2'000'000 : 5'000));
+  }
+
+  void respond(std::string_view received) {
     answering_ = true;
-    next(std::move(steps), then);
+    if (request_->manner == Manner::never) return;
+    const std::string text = Ledger::answer(*request_, copy_, received);
+    const bool no_body = request_->method == "HEAD";
+    Script script = request_->manner < Manner::resets_mid ? orderly(text, no_body) : broken(text, no_body);
+    if (script.whole) request_->answers.push_back(text);
+    next(std::move(script.steps), script.then);
+  }
+
+  Script orderly(const std::string& text, bool no_body) {
+    const std::string length = "Content-Length: " + std::to_string(text.size()) + "\r\n";
+    const std::string body = no_body ? "" : text;
+    const std::string whole = head("200 OK", length) + body;
+    Manner manner = request_->manner;
+    if (no_body && (manner == Manner::chunked || manner == Manner::to_close)) manner = Manner::prompt;
+    switch (manner) {
+      case Manner::late: return {{{pause(), whole}}};
+      case Manner::pieces: return {in_pieces(whole)};
+      case Manner::chunked: return {in_chunks(text)};
+      case Manner::interim: return {{{0us, "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n"}, {pause(), whole}}};
+      case Manner::close_after:
+        return {{{0us, head("200 OK", length + "Connection: close\r\n") + body}}, Then::finish};
+      case Manner::to_close: return {{{0us, head("200 OK", "")}, {pause(), text}}, Then::finish};
+      case Manner::busy_first: return {{{0us, copy_ == 1 ? head("503 Busy", length) + body : whole}}};
+      case Manner::closes_idle: return {{{0us, whole}}, Then::finish_soon};
+      default: return {{{0us, whole}}};
+    }
+  }
+
+  // None of these is a whole answer.
+  Script broken(const std::string& text, bool no_body) {
+    Ledger& ledger = application_.ledger;
+    const std::string half = head("200 OK", "Content-Length: " + std::to_string(text.size()) + "\r\n") +
+                             text.substr(0, ledger.below(text.size()));
+    const Manner manner = no_body && request_->manner != Manner::garbage ? Manner::resets : request_->manner;
+    switch (manner) {
+      case Manner::resets_mid: return {{{0us, half}}, Then::reset, false};
+      case Manner::closes_mid:
+        if (ledger.one_in(2)) return {{{0us, half}}, Then::finish, false};
+        return {{{0us, head("200 OK", "Transfer-Encoding: chunked\r\n") + "5\r\nabcde\r\n"}},
+                Then::finish,
+                false};
+      case Manner::garbage:
+        return {{{0us, ledger.one_in(2) ? "SSH-2.0-x\r\n\r\n" : head("200 OK", "Content-Length: 5x\r\n")}},
+                Then::finish,
+                false};
+      default: return {{}, Then::reset, false};
+    }
+  }
+
+  std::deque<Step> in_pieces(const std::string& whole) {
+    std::deque<Step> steps;
+    for (size_t at = 0, n = 0; at < whole.size(); at += n) {
+      n = 1 + application_.ledger.below(whole.size());
+      steps.push_back({pause(), whole.substr(at, n)});
+    }
+    return steps;
+  }
+
+  std::deque<Step> in_chunks(const std::string& text) {
+    Ledger& ledger = application_.ledger;
+    std::deque<Step> steps{{pause(), head("200 OK", "Transfer-Encoding: chunked\r\n")}};
+    for (size_t at = 0, n = 0; at < text.size(); at += n) {
+      n = std::min<size_t>(1 + ledger.below(text.size()), text.size() - at);
+      char size[20];
+      std::snprintf(size, sizeof size, "%zx\r\n", n);
+      steps.push_back({at ? pause() : 0us, size + text.substr(at, n) + "\r\n"});
+    }
+    steps.push_back({pause(), ledger.one_in(2) ? "0\r\n\r\n" : "0\r\nx-trailer: 1\r\n\r\n"});
+    return steps;
   }
 
   void next(std::deque<Step> steps, Then then) {
@@ -212,7 +202,7 @@ class H1Side final : public ServerConnection {
   std::string pending_, body_;
   Request* request_ = nullptr;
   uint32_t copy_ = 0;
-  bool whole_ = false, answering_ = false, over_ = false;
+  bool answering_ = false, over_ = false;
 };
 
 }  // namespace

@@ -71,12 +71,6 @@ class History {
     uint64_t answered = 0, begun = 0;
     for (const auto& request : ledger.requests) {
       begun += request->begun;
-      if (getenv("DBGREQ") && request->id == strtoull(getenv("DBGREQ"), 0, 10))
-        fprintf(stderr,
-                "REQ %s body %zu len %d manner %d leave %d given %u whole %u status %d ended %d answer %zu\n",
-                request->method.c_str(), request->body.size(), request->length_declared, (int)request->manner,
-                (int)request->leave, request->given, request->whole, request->status.value_or(0),
-                request->ended, request->answer_bytes);
       answered += request->status.has_value();
       if (weather != Weather::calm) continue;
       INFO("request " << request->id << " " << request->method << " manner "
