@@ -92,12 +92,14 @@ TEST_CASE("bytes that come between exchanges make the connection unfit") {
   CHECK(!test.client.can_begin());
 }
 
-TEST_CASE("a server that closes between exchanges ends the connection at once") {
+TEST_CASE("a server that closes between exchanges ends the connection at once, in order") {
   Asking test;
   test.exchange();
   test.in.finish();
   test.loop.idle();
   CHECK(!test.client.can_begin());
+  CHECK(test.out.fin);
+  CHECK(test.out.closed);
   CHECK(test.pool.ended == 1);
 }
 

@@ -243,6 +243,8 @@ TEST_CASE("a drained server takes what is on its way, then nothing, and ends beh
   test.server.drain();
   test.loop.idle();
   CHECK(!test.client.can_begin());
+  CHECK(test.server.connection()
+            .goaway_sent());  // the second, behind a round trip: nothing above the last stream
   CHECK(test.pool.ended == 0);
   CHECK(!test.server.over());
   test.answer(*test.requests.all[0].stream, 200, "in order");
