@@ -83,7 +83,7 @@ class History {
     CHECK(records >= answered);
     CHECK(records <= begun);
     for (size_t i = 0; i < clients.size(); ++i) {
-      INFO("client " << i);
+      INFO("client " << i << ": " << clients[i]->describe());
       if (!clients[i]->may_wait()) CHECK(clients[i]->over());
     }
     mesh->end_all();
