@@ -64,7 +64,8 @@ class History {
     }
     if (weather != Weather::calm) last_chapter();
     mesh->world.set_faults({});
-    mesh->world.run_for(120s);
+    mesh->world.run_for(
+        600s);  // eight pipelined requests, three tries each, each to its connect and handshake time-out
   }
 
   void check() {
