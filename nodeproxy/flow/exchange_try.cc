@@ -184,7 +184,8 @@ void Exchange::judge_again(const config::Workload& now) {
 
 bool Exchange::may_retry(const Try* attempt, const Error& why) {
   if (wanted_status_ != 0) return true;  // decided, and counted, when the answer came
-  if (responded_ || (!whole_ && attempt && attempt->body_begun)) return false;
+  // A whole body that was not kept has gone too, with the last try that was allowed.
+  if (responded_ || (attempt && attempt->body_begun)) return false;
   switch (why.reason) {
     case Reason::denied:
     case Reason::not_allowed:

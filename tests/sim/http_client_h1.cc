@@ -24,6 +24,14 @@ class H1User final : public TestClient {
     return answered_ == requests_.size() || ended_ || app_.closed() || app_.error() != 0;
   }
 
+  std::string describe() const override {
+    std::string text = "HTTP/1.1, port " + std::to_string(app_.local().port) + ", answered " +
+                       std::to_string(answered_) + " of " + std::to_string(said_) + ", to send " +
+                       std::to_string(app_.unsent_bytes()) + (left_ ? ", left" : "") +
+                       (asked_ ? ", in an answer" : "") + (app_.connected() ? "" : ", not connected");
+    return text + "; " + Ledger::describe(*requests_[std::min(answered_, requests_.size() - 1)]);
+  }
+
  private:
   void say_more() {
     while (!left_ && !ended_ && said_ < requests_.size() && said_ < answered_ + depth_)

@@ -31,6 +31,14 @@ class H2User final : public TestClient, private http::h2::Events {
            connection_->goaway_received() || app_.closed() || app_.error() != 0;
   }
 
+  std::string describe() const override {
+    std::string text = "HTTP/2, port " + std::to_string(app_.local().port) + ", said " +
+                       std::to_string(said_) + ", to send " + std::to_string(app_.unsent_bytes());
+    for (const auto& [id, stream] : streams_)
+      text += "; stream " + std::to_string(id) + " " + Ledger::describe(*stream.request);
+    return text;
+  }
+
  private:
   struct Stream {
     Request* request = nullptr;

@@ -14,6 +14,7 @@ class TestClient {
   virtual ~TestClient() = default;
   // Nothing is waited for any more: everything was answered, or the connection has ended.
   virtual bool over() const = 0;
+  virtual std::string describe() const = 0;
   // Requests that the proxy may never answer: the client has left, or the application was told to be silent.
   bool may_wait() const { return may_wait_; }
 

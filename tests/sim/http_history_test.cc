@@ -64,7 +64,8 @@ class History {
     }
     if (weather != Weather::calm) last_chapter();
     mesh->world.set_faults({});
-    mesh->world.run_for(120s);
+    mesh->world.run_for(
+        600s);  // eight pipelined requests, three tries each, each to its connect and handshake time-out
   }
 
   void check() {
@@ -83,7 +84,7 @@ class History {
     CHECK(records >= answered);
     CHECK(records <= begun);
     for (size_t i = 0; i < clients.size(); ++i) {
-      INFO("client " << i);
+      INFO("client " << i << ": " << clients[i]->describe());
       if (!clients[i]->may_wait()) CHECK(clients[i]->over());
     }
     mesh->end_all();

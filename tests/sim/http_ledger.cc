@@ -64,6 +64,14 @@ std::string Ledger::answer(const Request& request, uint32_t copy, std::string_vi
          " " + std::to_string(copy) + "\n" + pattern_text(request.answer_bytes, request.id + copy);
 }
 
+std::string Ledger::describe(const Request& request) {
+  return request.method + " " + request.path + " manner " + std::to_string(static_cast<int>(request.manner)) +
+         " leave " + std::to_string(static_cast<int>(request.leave)) + " body " +
+         std::to_string(request.body.size()) + " given " + std::to_string(request.given) + " whole " +
+         std::to_string(request.whole) + " status " + std::to_string(request.status.value_or(0)) +
+         (request.ended ? " ended" : "");
+}
+
 void Ledger::head(Request& request, uint16_t status, std::optional<std::string_view> name) {
   INFO("request " << request.id << " " << request.method << " status " << status);
   if (request.status) FAIL_CHECK("a request was answered twice");

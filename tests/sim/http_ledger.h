@@ -72,6 +72,7 @@ class Ledger {
   uint32_t give(Request& request);
   // … and the whole message.
   void gave_whole(Request& request, const std::string& body);
+  static std::string describe(const Request& request);
   // The body of an answer to this copy.
   static std::string answer(const Request& request, uint32_t copy, std::string_view received);
   // A client got a final head, and the end of an answer in order.
