@@ -111,10 +111,10 @@ io::Task<Status> Exchange::admit_connection(upstream::HttpPool::Want& want, io::
   balance::Permit pending;
   const io::TimePoint last = std::min(deadline, driver().now() + limits::connect_timeout);
   for (;;) {
-    if (context_.http->has_room(want.key, want.fresh)) co_return Status();
     const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
     if (!service) co_return weir::fail(Source::local, Reason::no_endpoint);
     want.settings = service->traffic.pool;
+    if (context_.http->has_room(want.key, want.fresh)) co_return Status();
     auto connection = context_.balance.admit(*service, balance::Use::connection, driver().now());
     if (connection) {
       want.permit = std::move(*connection);

@@ -66,28 +66,67 @@ void HttpPool::wake_one(const std::string& service) {
 io::Task<Result<HttpLease>> HttpPool::lease(Want want) {
   if (http::ClientConnection* there = find(want.key, want.fresh)) {
     const bool reused = there->exchanges_begun() > 0;
-    co_return HttpLease(*there, there->begin(), reused);
+    HttpLease lease(*there, there->begin(), reused);
+    keep_warm(want);
+    co_return lease;
   }
   if (draining_) co_return fail(Source::local, Reason::draining);
+  auto bytes = co_await dial(want);
+  if (!bytes) co_return std::unexpected(bytes.error());
+  http::ClientConnection& made = add(want, std::move(*bytes));
+  HttpLease lease(made, made.begin(), false);
+  keep_warm(want);
+  co_return lease;
+}
+
+io::Task<Result<std::unique_ptr<io::ByteStream>>> HttpPool::dial(const Want& want) {
   std::unique_ptr<io::ByteStream> bytes;
+  const LaneKey& peer = want.key.peer;
   if (want.key.way == Way::lane) {
     auto session = std::make_unique<SessionBytes>();
-    const Status opened =
-        lanes_.open(want.key.peer, std::move(want.certificate), want.netns_fd, want.client, session->session);
+    const Status opened = lanes_.open(peer, want.certificate, want.netns_fd, want.client, session->session);
     if (!opened) co_return std::unexpected(opened.error());
     bytes = std::move(session);
   } else {
-    const LaneKey& peer = want.key.peer;
-    auto socket = co_await net::connect(
-        driver_, want.key.way == Way::local
-                     ? net::to_local_pod(want.netns_fd, peer.source, peer.to, ports_.application)
-                     : net::to_outside(want.netns_fd, peer.source, peer.to));
+    const net::ConnectPlan plan =
+        want.key.way == Way::local
+            ? net::to_local_pod(want.netns_fd, peer.source, peer.to, ports_.application)
+            : net::to_outside(want.netns_fd, peer.source, peer.to);
+    auto socket = co_await net::connect(driver_, plan);
     if (!socket) co_return std::unexpected(socket.error());
     socket->set_no_delay();
     bytes = std::make_unique<SocketBytes>(std::move(*socket));
   }
-  http::ClientConnection& made = add(want, std::move(bytes));
-  co_return HttpLease(made, made.begin(), false);
+  co_return bytes;
+}
+
+size_t HttpPool::ready(const HttpKey& key) const {
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return 0;
+  return static_cast<size_t>(std::count_if(found->second.begin(), found->second.end(),
+                                           [](const auto* one) { return one->can_begin(); }));
+}
+
+void HttpPool::keep_warm(const Want& want) {
+  if (want.settings.warm == 0 || draining_ || ready(want.key) >= want.settings.warm) return;
+  if (!warming_keys_.insert(want.key).second) return;
+  Want more;
+  more.key = want.key;
+  more.client = want.client;
+  more.netns_fd = want.netns_fd;
+  more.certificate = want.certificate;
+  more.service = want.service;
+  more.settings = want.settings;
+  warming_.spawn(warm_up(std::move(more)));
+}
+
+io::Task<void> HttpPool::warm_up(Want want) {
+  while (!draining_ && ready(want.key) < want.settings.warm) {
+    auto bytes = co_await dial(want);
+    if (!bytes) break;  // the next request that comes finds out why
+    add(want, std::move(*bytes));
+  }
+  warming_keys_.erase(want.key);
 }
 
 void HttpPool::on_connection_free(http::ClientConnection& connection) {
@@ -133,7 +172,9 @@ void HttpPool::drop_source(const std::string& uid, Reason reason) {
 
 bool HttpPool::has_source(const std::string& uid) const {
   return std::any_of(connections_.begin(), connections_.end(),
-                     [&](const Entry& entry) { return entry.key.peer.source_uid == uid; });
+                     [&](const Entry& entry) { return entry.key.peer.source_uid == uid; }) ||
+         std::any_of(warming_keys_.begin(), warming_keys_.end(),
+                     [&](const HttpKey& key) { return key.peer.source_uid == uid; });
 }
 
 void HttpPool::sweep() {
@@ -157,6 +198,7 @@ void HttpPool::drain() {
 }
 
 void HttpPool::close_all(Reason reason) {
+  warming_.cancel();
   for (auto at = connections_.begin(); at != connections_.end();) (at++)->connection->end(reason);
 }
 

@@ -11,11 +11,13 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "nodeproxy/base/permit.h"
 #include "nodeproxy/config/snapshot.h"
 #include "nodeproxy/http/connection.h"
+#include "nodeproxy/io/child_scope.h"
 #include "nodeproxy/io/signal.h"
 #include "nodeproxy/upstream/lane_pool.h"
 
@@ -96,7 +98,7 @@ class HttpPool final : private http::ClientConnectionEvents {
   void sweep();  // retires idle and old connections; call a few times a second
   void drain();  // no connection is kept once its exchanges have ended
   void close_all(Reason reason);
-  bool empty() const { return connections_.empty(); }
+  bool empty() const { return connections_.empty() && warming_.empty(); }
   size_t connections(bool h2) const;
 
  private:
@@ -105,6 +107,11 @@ class HttpPool final : private http::ClientConnectionEvents {
     size_t operator()(const HttpKey& key) const;
   };
   http::ClientConnection* find(const HttpKey& key, bool fresh) const;
+  io::Task<Result<std::unique_ptr<io::ByteStream>>> dial(const Want& want);
+  // PoolSettings::warm: connections that are ready before they are needed, to each endpoint in use.
+  void keep_warm(const Want& want);
+  io::Task<void> warm_up(Want want);
+  size_t ready(const HttpKey& key) const;
   http::ClientConnection& add(Want& want, std::unique_ptr<io::ByteStream> bytes);
   void wake_one(const std::string& service);
   void on_connection_ended(http::ClientConnection& connection) override;
@@ -128,6 +135,8 @@ class HttpPool final : private http::ClientConnectionEvents {
     io::Signal room;
   };
   std::list<Waiter*> waiters_;
+  io::ChildScope warming_{driver_};
+  std::unordered_set<HttpKey, Hash> warming_keys_;
   bool draining_ = false;
 };
 

@@ -121,6 +121,22 @@ TEST_CASE("a connection that is given back in order is used again") {
   CHECK(test.pool.connections(false) == 1);
 }
 
+TEST_CASE("as many connections as the service wants are warm before they are needed") {
+  Pooled test;
+  HttpPool::Want want = test.want(test.key());
+  want.settings.warm = 2;
+  auto first = test.lease(std::move(want));
+  test.settle();
+  CHECK(test.accepted.size() == 3);  // the one in use, and two that wait
+  HttpPool::Want again = test.want(test.key());
+  again.settings.warm = 2;
+  auto second = test.lease(std::move(again));
+  CHECK(!second.reused());
+  CHECK(test.accepted.size() == 3);
+  test.settle();
+  CHECK(test.accepted.size() == 4);
+}
+
 TEST_CASE("a connection of HTTP/1.1 carries one exchange at a time") {
   Pooled test;
   auto first = test.lease(test.key());
