@@ -79,6 +79,7 @@ void Enrolment::adopt_known() {
     pod.spec.name = {"", known.spec.uid};  // until its object is read
     pod.spec.addresses = known.spec.addresses;
     pod.spec.netns = known.spec.netns_path.filename().string();
+    pod.prepared = true;
     pod.armed = known.armed;
     pod.has_listeners = known.has_listeners;
     pod.announced = announcements_.uids().contains(known.spec.uid);
@@ -175,6 +176,7 @@ void Enrolment::enrol(Pod& pod) {
   if (auto ok = capture_.prepare({pod.spec.uid, path, pod.spec.addresses}); !ok) {
     return retry_later(pod, ok.error().describe());
   }
+  pod.prepared = true;
   // Listeners that live on in a proxy which did not give them back are no use: nobody could hand them on.
   if (!capture_.listeners(pod.spec.uid)) {
     if (auto ok = capture_.reopen_listeners(pod.spec.uid); !ok)

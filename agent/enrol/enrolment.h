@@ -82,7 +82,8 @@ class Enrolment {
     PodState state = PodState::waiting;
     std::string error;
     bool wanted = true;
-    bool removed = false;  // leaves because it is gone, not because it was unlabelled
+    bool removed = false;   // leaves because it is gone, not because it was unlabelled
+    bool prepared = false;  // capture knows of it
     bool has_listeners = false, armed = false, announced = false;
     bool offered = false, accepting = false;
     bool release_pending = false;  // the proxy still closes an earlier life of this uid

@@ -44,7 +44,9 @@ void Enrolment::leave(Pod& pod, bool removed) {
 void Enrolment::leave_again(Pod& pod) { leave(pod, pod.removed); }
 
 void Enrolment::disarm_and_drain(Pod& pod) {
-  if (auto ok = capture_.disarm(pod.spec.uid); !ok) {
+  if (!pod.prepared) {
+    // Never captured, or its namespace went before its object did.
+  } else if (auto ok = capture_.disarm(pod.spec.uid); !ok) {
     // Also when its namespace is gone: remove() below deals with what is left.
     log::warn("pod {}: {}", pod.spec.name.text(), ok.error().describe());
   }
@@ -112,7 +114,11 @@ void Enrolment::check_namespaces() {
     if (!now) {
       pod.armed = false;
       pod.netns = {};
-      if (auto ok = capture_.remove(uid); !ok) log::error("pod {}: {}", uid, ok.error().describe());
+      if (auto ok = capture_.remove(uid); !ok) {
+        log::error("pod {}: {}", uid, ok.error().describe());
+      } else {
+        pod.prepared = false;
+      }
     }
     enrol(pod);
   }

@@ -33,6 +33,22 @@ TEST_CASE("a pod that is gone leaves without grace, and a proxy that never answe
   CHECK(node.enrolment->status().empty());
 }
 
+TEST_CASE(
+    "a pod whose namespace went before its object did is let go of once, and nothing is asked of it again") {
+  TestNode node;
+  node.enrolment->set_wanted({web()}, kAlive);
+  node.enrolment->accepting("shop/web");
+  node.did();
+  std::filesystem::remove(node.path / "netns" / "pod1");
+  node.wait(60);
+  CHECK(node.did() == "removed shop/web, remove shop/web");
+  node.enrolment->released("shop/web");
+  node.enrolment->set_wanted({}, {});
+  node.wait(20);
+  CHECK(node.did() == "remove shop/web");  // what there may be of it on disk
+  CHECK(node.enrolment->status().empty());
+}
+
 TEST_CASE("a pod labelled again within the grace was never uncaptured; while draining it is enrolled anew") {
   TestNode node;
   node.enrolment->set_wanted({web()}, kAlive);
