@@ -206,7 +206,7 @@ bool Exchange::may_retry(const Try* attempt, const Error& why) {
   if (attempt && attempt->lease && attempt->lease.reused() && reset && !stale_retried_ &&
       idempotent(head_->method)) {
     stale_retried_ = true;
-    tried_.clear();
+    --attempts_;
     return true;
   }
   if (client_.inbound || attempts_ > plan_.retry.attempts) return false;  // inbound there is one application

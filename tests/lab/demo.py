@@ -172,10 +172,12 @@ def bulk(lab):
 def telemetry(lab):
     text = run(lab, "node:node-1", "curl", "-s", "http://127.0.0.1:15020/metrics", quiet=True)
     metrics = Metrics(text)
-    wanted = re.compile(r"^weir_(tcp_connections|tcp_sent|tls_handshakes_total|lanes|sessions|certificate|config_version)")
+    wanted = re.compile(r"^weir_(tcp_connections|tcp_sent|requests_total|tls_handshakes_total|lanes|sessions|certificate|config_version)")
     show("\n".join(line for line in text.splitlines() if wanted.match(line) and not line.endswith(" 0")), 24)
     opened = metrics.total("weir_tcp_connections_opened_total", reporter="source", source_workload="frontend")
-    claim(opened > 20, f"node-1 has opened {opened:.0f} connections for frontend since its proxy came back")
+    requests = metrics.total("weir_requests_total", reporter="source", source_workload="frontend")
+    claim(opened + requests > 20,
+          f"node-1 has opened {opened:.0f} connections and carried {requests:.0f} requests for frontend since its proxy came back")
     last = lab.access_log("node-1")[-1]
     say(f"{DIM}$ tail -1 {lab.directory}/node-1/access.log | jq .{PLAIN}")
     show(json.dumps(last, indent=2), 40)
@@ -186,12 +188,11 @@ def telemetry(lab):
 def main():
     parser = argparse.ArgumentParser(prog="dev demo", description=__doc__.split("\n\n")[0])
     parser.add_argument("--keep", action="store_true", help="leave the mesh running at the end")
-    parser.add_argument("--http", action="store_true", help="the steps about HTTP too")
     parser.add_argument("--build", help="where the binaries are (default: build/release)")
     asked = parser.parse_args()
     begun = time.monotonic()
     lab = Lab(NAME, asked.build)
-    steps, outcomes = STEPS + (demo_http.STEPS if asked.http else []), []
+    steps, outcomes = STEPS + demo_http.STEPS, []
     try:
         say(f"{BOLD}Making two nodes, their pods and their Weir from {DIRECTORY.relative_to(REPOSITORY)}/{PLAIN}")
         lab.up(DIRECTORY)

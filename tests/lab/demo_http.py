@@ -1,7 +1,7 @@
 """The HTTP steps of `./dev demo`: a canary by header and by weight, redirect and rewrite, gRPC, a method denied, a slow pod
 avoided, a retry seen in the metrics.
 
-Each is a function that demo.py runs like its own (demo.py --http). The manifests they apply are in demo/routes/.
+Each is a function that demo.py runs like its own. The manifests they apply are in demo/routes/.
 """
 
 import collections
