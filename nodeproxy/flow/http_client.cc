@@ -65,7 +65,10 @@ io::Task<Result<upstream::HttpLease>> HttpClient::application() {
           ? net::to_application(flow.owner.netns_fd(), address.ip, dialled, context.ports.application)
           : net::to_local_pod(flow.owner.netns_fd(), address.ip, dialled, context.ports.application);
   auto socket = co_await net::connect(context.driver, plan);
-  if (!socket) co_return std::unexpected(socket.error());
+  if (!socket) {
+    if (socket.error().reason == Reason::refused && on_refused) on_refused();
+    co_return std::unexpected(socket.error());
+  }
   socket->set_no_delay();
   // What takes no more ends by itself.
   for (auto at = applications_.begin(); at != applications_.end();) (at++)->get()->retire();

@@ -5,6 +5,7 @@
 // Thread: one worker. Lifetime: a local of the corridor that serves the connection; outlives its exchanges.
 #include <array>
 #include <coroutine>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -35,6 +36,8 @@ class HttpClient final : private http::ClientConnectionEvents {
   telemetry::RequestRow* base_row();
   telemetry::RequestRow* row(telemetry::Reporter reporter, const Hop& hop, const Plan& plan);
 
+  // Inbound over a lane: the application refused, so its port is to be set free (nodeproxy/README "Rules of the house").
+  std::function<void()> on_refused;
   // The pod whose policy judges requests that are not balanced; null: it is gone.
   LocalPod* destination() const { return local_uid.empty() ? &flow.owner : flow.context.pod(local_uid); }
   // Inbound, or a pod of this node dialled itself: a place on the connection to the application, dialled when there is

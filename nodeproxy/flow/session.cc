@@ -55,6 +55,7 @@ io::Task<Status> pass_on_http(SessionFlow& flow, detect::Heard first) {
   http.client.address = flow.client_address;
   http.client.dialled = flow.local;
   http.client.identity = flow.client_identity;
+  http.client.on_refused = [&flow] { flow.carrier->drain(); };
   co_return co_await http.run(std::move(first));
 }
 

@@ -7,7 +7,10 @@ io::Task<void> ReadAhead::run() {
   while (!fin_ && !error_) {
     while (!waiting_.empty()) {
       const Status status = co_await taken_.wait();
-      if (!status) co_return;
+      if (status) continue;
+      error_ = status.error();  // nobody reads on: whoever takes next must not wait for it
+      arrived_.notify();
+      co_return;
     }
     Result<io::Buffer> buffer = co_await stream_.read();
     if (!buffer) {
