@@ -172,12 +172,13 @@ def bulk(lab):
 def telemetry(lab):
     text = run(lab, "node:node-1", "curl", "-s", "http://127.0.0.1:15020/metrics", quiet=True)
     metrics = Metrics(text)
-    wanted = re.compile(r"^weir_(tcp_connections|tcp_sent|requests_total|tls_handshakes_total|lanes|sessions|certificate|config_version)")
+    wanted = re.compile(r"^weir_(tcp_connections|tcp_sent|requests_total|tls_handshakes_total|lanes|sessions|certificate|"
+                        r"config_version)")
     show("\n".join(line for line in text.splitlines() if wanted.match(line) and not line.endswith(" 0")), 24)
     opened = metrics.total("weir_tcp_connections_opened_total", reporter="source", source_workload="frontend")
     requests = metrics.total("weir_requests_total", reporter="source", source_workload="frontend")
     claim(opened + requests > 20,
-          f"node-1 has opened {opened:.0f} connections and carried {requests:.0f} requests for frontend since its proxy came back")
+          f"for frontend node-1 has opened {opened:.0f} connections and carried {requests:.0f} requests since its proxy came back")
     last = lab.access_log("node-1")[-1]
     say(f"{DIM}$ tail -1 {lab.directory}/node-1/access.log | jq .{PLAIN}")
     show(json.dumps(last, indent=2), 40)
