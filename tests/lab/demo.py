@@ -178,7 +178,7 @@ def telemetry(lab):
     opened = metrics.total("weir_tcp_connections_opened_total", reporter="source", source_workload="frontend")
     requests = metrics.total("weir_requests_total", reporter="source", source_workload="frontend")
     claim(opened + requests > 20,
-          f"for frontend node-1 has opened {opened:.0f} connections and carried {requests:.0f} requests since its proxy came back")
+          f"for frontend node-1 has opened {opened:.0f} connections and carried {requests:.0f} requests since its proxy is back")
     last = lab.access_log("node-1")[-1]
     say(f"{DIM}$ tail -1 {lab.directory}/node-1/access.log | jq .{PLAIN}")
     show(json.dumps(last, indent=2), 40)
