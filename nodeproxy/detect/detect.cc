@@ -76,7 +76,8 @@ io::Task<Result<Heard>> continue_speech(io::Driver& driver, io::Socket& client, 
   Heard heard;
   heard.bytes = std::move(first);
   heard.speech = speech_of(heard.bytes.bytes(), declared);
-  const io::TimePoint last = driver.now() + limits::http_header_timeout;
+  const io::TimePoint last =
+      driver.now() + (declared ? io::Clock::duration(limits::http_header_timeout) : limits::detect_timeout);
   while (heard.speech == Speech::need_more && !heard.fin) {
     auto more = co_await client.receive(io::ReceiveSize::small, last);
     if (!more) {

@@ -43,6 +43,14 @@ bool token_character(char c) {
   return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
+// RFC 9110 section 9.3 and RFC 5789.
+constexpr std::array<std::string_view, 9> kMethods{"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                                   "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+
+bool begins_method(std::string_view text) {
+  return std::any_of(kMethods.begin(), kMethods.end(), [&](auto method) { return method.starts_with(text); });
+}
+
 }  // namespace
 
 Hint hint_of(std::string_view app_protocol, std::string_view port_name, uint16_t port) {
@@ -62,15 +70,19 @@ Speech speech_of(std::span<const std::byte> first_bytes, bool declared) {
     return text.size() >= kPreface.size() ? Speech::http2 : Speech::need_more;
   size_t at = 0;
   while (at < text.size() && at < kMethodMax && token_character(text[at])) ++at;
-  if (at == text.size()) return at < kMethodMax ? Speech::need_more : Speech::opaque;
+  // A word that is not over may be the first of any protocol: only the beginning of a method is worth waiting for.
+  if (at == text.size() && !begins_method(text)) return Speech::opaque;
+  if (at == text.size()) return Speech::need_more;
   if (at == 0 || text[at] != ' ') return Speech::opaque;
   if (declared) return Speech::http1;
   // The request line must go on as one: a target, and HTTP/1 behind it as far as it has come.
   const std::string_view rest = text.substr(at + 1);
-  if (rest.empty()) return Speech::need_more;
   const size_t line = rest.find_first_of("\r\n");
+  if (line == std::string_view::npos) {
+    const bool target = rest.empty() || rest.front() == '/' || rest.front() == '*' || rest.find("://") < rest.size();
+    return target && rest.size() < limits::http_url_max_bytes ? Speech::need_more : Speech::opaque;
+  }
   const size_t space = rest.substr(0, line).rfind(' ');
-  if (line == std::string_view::npos) return rest.size() < 8192 ? Speech::need_more : Speech::opaque;
   if (space == std::string_view::npos) return Speech::opaque;
   return rest.substr(space + 1, line - space - 1).starts_with("HTTP/1.") ? Speech::http1 : Speech::opaque;
 }

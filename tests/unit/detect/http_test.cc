@@ -89,7 +89,9 @@ TEST_CASE("what begins as no method is opaque at once") {
 }
 
 TEST_CASE("a method or a target without end is opaque, not waited for") {
-  CHECK(speech(std::string(31, 'A'), true) == Speech::need_more);
+  CHECK(speech(std::string(31, 'A'), true) == Speech::opaque);  // begins no method: any protocol's word
+  CHECK(speech("PATC", true) == Speech::need_more);
+  CHECK(speech("ping", false) == Speech::opaque);
   CHECK(speech(std::string(limits::http_method_max_bytes, 'A'), true) == Speech::opaque);
   CHECK(speech("GET /" + std::string(8000, 'a')) == Speech::need_more);
   CHECK(speech("GET /" + std::string(9000, 'a')) == Speech::opaque);
