@@ -79,7 +79,8 @@ Speech speech_of(std::span<const std::byte> first_bytes, bool declared) {
   const std::string_view rest = text.substr(at + 1);
   const size_t line = rest.find_first_of("\r\n");
   if (line == std::string_view::npos) {
-    const bool target = rest.empty() || rest.front() == '/' || rest.front() == '*' || rest.find("://") < rest.size();
+    const bool target =
+        rest.empty() || rest.front() == '/' || rest.front() == '*' || rest.find("://") < rest.size();
     return target && rest.size() < limits::http_url_max_bytes ? Speech::need_more : Speech::opaque;
   }
   const size_t space = rest.substr(0, line).rfind(' ');

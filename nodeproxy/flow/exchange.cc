@@ -68,6 +68,8 @@ io::Task<void> Exchange::run(http::Piece first) {
 
 io::Task<void> Exchange::serve(http::Piece first) {
   whole_ = first.end;
+  // Without content there is nothing to continue with (RFC 9110 section 10.1.1), and servers differ on what it means.
+  if (first.end && first.body.empty()) head_->headers.remove("expect");
   auto local = decide(client_, *head_, plan_);
   if (local) {
     if (local->reason != Reason::none) fail(Error{Source::local, local->reason, 0, {}});
