@@ -125,8 +125,6 @@ void Worker::drain(io::Clock::duration limit) {
   context_.draining = true;
   drain_until_ = driver_->now() + limit;
   for (const auto& [uid, pod] : context_.pods) pod->drain();
-  http_.drain();
-  lanes_.drain();
 }
 
 void Worker::stop() { stopping_ = true; }
@@ -138,7 +136,12 @@ void Worker::end_all_flows(Reason reason) {
 bool Worker::finished() {
   if (stopping_) return true;
   if (!context_.draining) return false;
-  if (context_.live_flows == 0 && http_.empty() && lanes_.empty()) return true;
+  // The pools serve what live connections still ask for; nobody is left to ask once the last has ended.
+  if (context_.live_flows == 0) {
+    http_.drain();
+    lanes_.drain();
+    if (http_.empty() && lanes_.empty()) return true;
+  }
   if (driver_->now() < drain_until_) return false;
   // The limit: the rest is reset, and gets a moment to leave in order.
   log::warn("worker {}: {} flows still open at the drain limit", options_.index, context_.live_flows);

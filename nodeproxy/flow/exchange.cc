@@ -91,14 +91,6 @@ io::Task<void> Exchange::serve(http::Piece first) {
     }
   }
   moved_ = begun_;
-  const bool repeatable = !plan_.retry.statuses.empty() || !plan_.retry.grpc_codes.empty();
-  if (repeatable && !whole_) {
-    const Status gathered = co_await gather(first);
-    if (!gathered) {
-      fail(gathered.error());
-      co_return;
-    }
-  }
   if (!plan_.mirrors.empty()) begin_mirrors(first);
   co_await tries(std::move(first));
   for (const auto& pipe : mirrors_) pipe->close(in_order_);
@@ -137,23 +129,6 @@ io::Task<void> Exchange::tries(http::Piece first) {
   }
 }
 
-// A policy tries answers again: a body that is small enough is waited for whole, so that it can be sent once more.
-io::Task<Status> Exchange::gather(http::Piece& first) {
-  const uint64_t length = head_->content_length.value_or(limits::http_retry_body_max_bytes + 1);
-  if (length > limits::http_retry_body_max_bytes) co_return Status();
-  io::Buffer body = io::make_room(length);
-  body.append(first.body.bytes());
-  while (!whole_) {
-    auto more = co_await stream_.read(deadline_);
-    if (!more) co_return std::unexpected(more.error());
-    body.append(more->body.bytes());
-    whole_ = first.end = more->end;
-    if (more->trailers) first.trailers = std::move(more->trailers);
-  }
-  first.body = std::move(body);
-  co_return Status();
-}
-
 // Passes the request on and the response back. An error before a final head may be tried elsewhere.
 io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
   http::MessageStream& upstream = attempt.lease.stream();
@@ -171,7 +146,7 @@ io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
   if (whole_ && first.trailers) out.trailers = std::make_unique<http::Headers>(*first.trailers);
   if (plan_.grpc && deadline_ != io::kNever)
     http::set_grpc_timeout(head_->headers, deadline_ - driver().now());
-  record_.sent_bytes = out.body.size();
+  record_.sent_bytes = out.body.size() + kept_bytes_;
   if (!whole_) {
     const Status accepted =
         co_await upstream.accepted(std::min(attempt.deadline, driver().now() + limits::open_timeout));
@@ -180,7 +155,6 @@ io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
   const Status written = co_await upstream.write(std::move(out), attempt.deadline);
   if (!written) co_return written;
   if (whole_) co_return co_await pass_response(attempt);
-  attempt.body_begun = true;
   io::ChildScope passing(driver());
   passing.spawn(pass_request(attempt));
   const Status passed = co_await pass_response(attempt);
@@ -189,23 +163,50 @@ io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
   co_return passed;
 }
 
-// The rest of the request, piece by piece. Its errors end the try: the client is gone, or the upstream tells its reader.
+// The rest of the request, piece by piece; first what an earlier try has passed on already. Its errors end the try: the
+// client is gone, or the upstream tells its reader.
 io::Task<void> Exchange::pass_request(Try& attempt) {
+  http::MessageStream& upstream = attempt.lease.stream();
+  for (size_t at = 0; at < kept_.size(); ++at) {
+    http::Piece again{nullptr, io::copy_to_buffer(kept_[at].bytes()), nullptr, false};
+    const Status written = co_await upstream.write(std::move(again), io::kNever);
+    if (!written) co_return;
+  }
+  if (request_over_) {
+    http::Piece end{nullptr, {}, nullptr, true};
+    const Status written = co_await upstream.write(std::move(end), io::kNever);
+    (void)written;  // the reader of the answer is told
+    co_return;
+  }
   for (;;) {
     auto piece = co_await stream_.read(io::kNever);
     if (!piece) {
       if (piece.error().reason == Reason::cancelled) co_return;
       attempt.client_error = piece.error();
-      attempt.lease.stream().give_up();
+      upstream.give_up();
       co_return;
     }
     record_.sent_bytes += piece->body.size();
     moved_ = driver().now();
     mirror(*piece);
+    keep(*piece);
     const bool last = piece->end;
-    const Status written = co_await attempt.lease.stream().write(std::move(*piece), io::kNever);
+    const Status written = co_await upstream.write(std::move(*piece), io::kNever);
     if (!written || last) co_return;
   }
+}
+
+// A copy of what is passed on, as long as another try may follow and it is not too much.
+void Exchange::keep(const http::Piece& piece) {
+  request_over_ = piece.end;
+  if (responded_ || !kept_all_) return;
+  if (piece.trailers || kept_bytes_ + piece.body.size() > limits::http_retry_body_max_bytes) {
+    kept_all_ = false;
+    kept_.clear();
+    return;
+  }
+  kept_bytes_ += piece.body.size();
+  if (!piece.body.empty()) kept_.push_back(io::copy_to_buffer(piece.body.bytes()));
 }
 
 io::Task<Status> Exchange::pass_response(Try& attempt) {

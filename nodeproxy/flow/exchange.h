@@ -59,7 +59,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   io::Task<Result<Try>> lease_to(Try attempt);
   io::Task<Status> admit_connection(upstream::HttpPool::Want& want, io::TimePoint deadline);
   io::Task<Result<Try>> reach_application();
-  io::Task<Status> gather(http::Piece& first);
+  void keep(const http::Piece& piece);
   io::Task<Status> forward(Try& attempt, http::Piece& first);
   io::Task<void> pass_request(Try& attempt);
   io::Task<Status> pass_response(Try& attempt);
@@ -112,6 +112,8 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
     uint16_t port = 0;
   } judged_;
   std::vector<std::shared_ptr<MirrorPipe>> mirrors_;
+  std::vector<io::Buffer> kept_;  // of the request behind its first piece, for another try
+  size_t kept_bytes_ = 0;
   std::vector<uint64_t> tried_;
   std::optional<Error> why_;                             // what ended it; the first stands
   io::TimePoint begun_, moved_, deadline_ = io::kNever;  // moved_: a byte last passed, either way
@@ -119,6 +121,8 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   uint32_t attempts_ = 0;
   uint16_t wanted_status_ = 0;  // the answer that is tried again
   bool whole_ = false;          // the request came in one piece
+  bool kept_all_ = true;        // kept_ is all of it
+  bool request_over_ = false;   // its end has been read behind the first piece
   bool responded_ = false;      // a final head has been given to the client
   bool in_order_ = false;
   bool stale_retried_ = false;

@@ -185,7 +185,7 @@ void Exchange::judge_again(const config::Workload& now) {
 bool Exchange::may_retry(const Try* attempt, const Error& why) {
   if (wanted_status_ != 0) return true;  // decided, and counted, when the answer came
   // A whole body that was not kept has gone too, with the last try that was allowed.
-  if (responded_ || (attempt && attempt->body_begun)) return false;
+  if (responded_ || !kept_all_ || (attempt && attempt->body_begun)) return false;
   switch (why.reason) {
     case Reason::denied:
     case Reason::not_allowed:
@@ -231,7 +231,7 @@ bool Exchange::retry_method() const {
 // which is counted here. Otherwise the answer is passed on.
 bool Exchange::wants_retry(const http::Head& response, const Try& attempt) {
   if (plan_.retry.statuses.empty() && plan_.retry.grpc_codes.empty()) return false;
-  if (client_.inbound || attempts_ > plan_.retry.attempts || attempt.body_begun) return false;
+  if (client_.inbound || attempts_ > plan_.retry.attempts || attempt.body_begun || !kept_all_) return false;
   const auto code = http::grpc_status(response.headers);  // trailers-only
   // Codes are named for calls, which are POSTs all: they count whatever the method, unless methods are named too.
   const bool by_code =
