@@ -141,6 +141,8 @@ Refusal HeadBuilder::framing() {
 
 Refusal HeadBuilder::finish_request(std::string_view target_text) {
   if (const Refusal refused = framing()) return refused;
+  // RFC 9113 section 3.4: the method of HTTP/2's preface, which no HTTP/1.1 request uses and servers take differently.
+  if (head_.method == "PRI") return {"the method of HTTP/2's preface"};
   if (hosts_ == 0 && head_.version == Version::http_1_1) return {"no Host in HTTP/1.1"};
   if (const Refusal refused = target(target_text)) return refused;
   expect();

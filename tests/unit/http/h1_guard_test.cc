@@ -169,6 +169,7 @@ TEST_CASE("versions other than 1.0 and 1.1 are refused with 505 and none at all 
   for (const char* version : {"HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/3.0"})
     refused("GET / "s + version + "\r\nHost: a\r\n\r\n", "505 a version other than HTTP/1.0 and HTTP/1.1");
   refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505 a version other than HTTP/1.0 and HTTP/1.1");
+  refused("PRI / HTTP/1.1\r\nHost: a\r\n\r\n", "400 the method of HTTP/2's preface");
   for (const char* version :
        {"HTTP/1", "HTTP/1.", "http/1.1", "HTTP/11", "HTTP/1.11", "HTTP/1.1 ", "RTSP/1.0", "ICE/1.0", ""})
     refused("GET / "s + version + "\r\nHost: a\r\n\r\n",
