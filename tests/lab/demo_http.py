@@ -47,7 +47,7 @@ def canary_by_header(lab):
     before = versions(lab, 20)
     claim(set(before) == {"v1", "v2"}, "without a route, both versions of the catalog answer")
     apply(lab, "1-canary-by-header.yaml")
-    wait_for("the route", lambda: set(versions(lab, 5)) == {"v1"})
+    wait_for("the route", lambda: (set(versions(lab, 8, "-H", "'x-canary: yes'")), set(versions(lab, 8))) == ({"v2"}, {"v1"}))
     claim(versions(lab, 20, "-H", "'x-canary: yes'") == {"v2": 20}, "who says x-canary gets v2, always")
     claim(versions(lab, 20) == {"v1": 20}, "all others get v1, always")
 
