@@ -66,12 +66,6 @@ std::string lower_case(std::string_view text) {
   return out;
 }
 
-bool is_token(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return is_alnum(c) || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-  });
-}
-
 std::string read_token(const Field& field) {
   std::string value = read_short(field, 256);
   if (!is_token(value)) field.refuse("is no name such as x-version: " + value);

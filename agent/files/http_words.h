@@ -6,12 +6,13 @@
 #include <string_view>
 
 #include "agent/files/fields.h"
+#include "nodeproxy/base/http_syntax.h"
 
 namespace weir::agent {
 
 std::string lower_case(std::string_view text);
 
-bool is_token(std::string_view text);               // RFC 9110 §5.6.2
+using http_syntax::is_token;
 std::string read_token(const Field& field);         // of at most 256 characters
 std::string read_header_name(const Field& field);   // a token; no field of the connection or the framing
 std::string read_header_value(const Field& field);  // printable, blanks inside; not empty

@@ -132,13 +132,17 @@ char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 
 
 }  // namespace
 
-bool is_token(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return is(c, kToken); });
+size_t token_end(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size() && is(text[at], kToken)) ++at;
+  return at;
 }
 
+bool is_token(std::string_view text) { return !text.empty() && token_end(text) == text.size(); }
+
 bool same_field(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower(x) == lower(y); });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](char x, char y) { return x == y || lower(x) == lower(y); });
 }
 
 bool is_field_value(std::string_view text) {

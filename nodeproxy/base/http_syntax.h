@@ -3,12 +3,15 @@
 // a request can have: tokens, field values, the fields that no rule may touch, and the one normal form of a path.
 // It stands in base/ because config/ (and the agent) validate with it what http/ and the rooms compare on the path.
 // Thread: pure functions. Source: RFC 9110 sections 5 and 7.6.1, RFC 3986 sections 2 and 6.2.2; http.md "Requests".
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace weir::http_syntax {
 
+// How many characters at the front are tchars.
+size_t token_end(std::string_view text);
 // 1*tchar.
 bool is_token(std::string_view text);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "nodeproxy/base/http_syntax.h"
 #include "nodeproxy/base/limits.h"
 
 namespace weir::detect {
@@ -38,11 +39,6 @@ bool says(const std::array<std::string_view, N>& words, std::string_view app_pro
   return among(words, name) || among(words, first_word(name));
 }
 
-bool token_character(char c) {
-  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
-  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-
 // RFC 9110 section 9.3 and RFC 5789.
 constexpr std::array<std::string_view, 9> kMethods{"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
                                                    "CONNECT", "OPTIONS", "TRACE", "PATCH"};
@@ -68,8 +64,7 @@ Speech speech_of(std::span<const std::byte> first_bytes, bool declared) {
   const std::string_view text(reinterpret_cast<const char*>(first_bytes.data()), first_bytes.size());
   if (kPreface.starts_with(text.substr(0, kPreface.size())))
     return text.size() >= kPreface.size() ? Speech::http2 : Speech::need_more;
-  size_t at = 0;
-  while (at < text.size() && at < kMethodMax && token_character(text[at])) ++at;
+  const size_t at = http_syntax::token_end(text.substr(0, kMethodMax));
   // A word that is not over may be the first of any protocol: only the beginning of a method is worth waiting for.
   if (at == text.size() && !begins_method(text)) return Speech::opaque;
   if (at == text.size()) return Speech::need_more;

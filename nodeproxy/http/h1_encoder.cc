@@ -30,7 +30,7 @@ const char* append_fields(std::string& out, const Headers& headers, bool& te) {
     if (is_ours(which)) return "a field of framing or of one connection among the headers";
     const std::string_view value = trim(field.value);
     if (which == Special::te) {
-      if (!equal_names(value, "trailers")) return "TE other than trailers";
+      if (!same_field(value, "trailers")) return "TE other than trailers";
       te = true;
     }
     append_field(out, field.name, value);

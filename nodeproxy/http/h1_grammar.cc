@@ -14,7 +14,7 @@
 namespace weir::http::h1 {
 namespace {
 
-constexpr uint8_t kToken = 1, kHost = 2, kTarget = 4;
+constexpr uint8_t kHost = 1, kTarget = 2;
 
 constexpr std::array<uint8_t, 256> make_classes() {
   std::array<uint8_t, 256> classes{};
@@ -23,9 +23,8 @@ constexpr std::array<uint8_t, 256> make_classes() {
   };
   constexpr std::string_view kDigits = "0123456789";
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-  mark(kDigits, kToken | kHost);
-  mark(kLetters, kToken | kHost);
-  mark("!#$%&'*+-.^_`|~", kToken);
+  mark(kDigits, kHost);
+  mark(kLetters, kHost);
   mark("-._~!$&'()*+,;=", kHost);  // unreserved and sub-delims of RFC 3986
   for (int c = 0x21; c < 0x7f; ++c) classes[static_cast<size_t>(c)] |= kTarget;
   classes['#'] &= static_cast<uint8_t>(~kTarget);
@@ -70,12 +69,6 @@ size_t port_at(std::string_view authority) {
 
 }  // namespace
 
-size_t token_end(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size() && is(text[at], kToken)) ++at;
-  return at;
-}
-bool is_token(std::string_view text) { return !text.empty() && token_end(text) == text.size(); }
 bool is_target(std::string_view text) { return all(text, kTarget); }
 
 size_t find_control(std::string_view text, size_t from) {
@@ -134,7 +127,7 @@ bool next_element(std::string_view& list, std::string_view& element) {
 }
 
 Special special(std::string_view name) {
-  const auto is = [name](std::string_view known) { return equal_names(name, known); };
+  const auto is = [name](std::string_view known) { return same_field(name, known); };
   switch (name.size()) {
     case 2: return is("te") ? Special::te : Special::none;
     case 4: return is("host") ? Special::host : Special::none;
@@ -189,7 +182,7 @@ bool may_trail(std::string_view name) {
   };
   if (special(name) != Special::none) return false;
   return std::none_of(std::begin(kNever), std::end(kNever),
-                      [name](std::string_view never) { return equal_names(name, never); });
+                      [name](std::string_view never) { return same_field(name, never); });
 }
 
 }  // namespace weir::http::h1

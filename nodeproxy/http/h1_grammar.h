@@ -7,7 +7,12 @@
 #include <optional>
 #include <string_view>
 
+#include "nodeproxy/base/http_syntax.h"
+
 namespace weir::http::h1 {
+
+using http_syntax::is_token;
+using http_syntax::token_end;
 
 // What a message was refused for. `rule` is static text; a Refusal without one refuses nothing.
 struct Refusal {
@@ -24,8 +29,6 @@ enum class Body : uint8_t {
   to_close,  // a response that ends with its connection
 };
 
-size_t token_end(std::string_view text);  // the first character that is none of a token's, or the size
-bool is_token(std::string_view text);     // and not empty
 // The first NUL, control other than HTAB, or DEL at or after `from`; npos without one.
 size_t find_control(std::string_view text, size_t from = 0);
 // uri-host [":" port], both of which may be empty. Percent-escapes are refused: they name one host in two ways.

@@ -20,7 +20,7 @@ void join(std::string& list, std::string_view value) {
 bool contains(std::string_view list, std::string_view wanted) {
   std::string_view element;
   while (next_element(list, element)) {
-    if (equal_names(element, wanted)) return true;
+    if (same_field(element, wanted)) return true;
   }
   return false;
 }
@@ -63,7 +63,7 @@ void HeadBuilder::field(std::string_view name, std::string_view value) {
       if (++lengths_ > 1) refuse("Content-Length is repeated");
       break;
     case Special::transfer_encoding:
-      chunked_ = equal_names(value, "chunked");
+      chunked_ = same_field(value, "chunked");
       if (++encodings_ > 1 || !chunked_) refuse("Transfer-Encoding is not one chunked");
       break;
     case Special::host:
@@ -88,12 +88,12 @@ void HeadBuilder::connection() {
   uint32_t named = 0;
   std::string_view list = connection_, element;
   while (!connection_.empty() && next_element(list, element)) {
-    if (element.empty() || equal_names(element, "te")) continue;
-    if (equal_names(element, "close"))
+    if (element.empty() || same_field(element, "te")) continue;
+    if (same_field(element, "close"))
       close = true;
-    else if (equal_names(element, "keep-alive"))
+    else if (same_field(element, "keep-alive"))
       keep = true;
-    else if (equal_names(element, "upgrade"))
+    else if (same_field(element, "upgrade"))
       wants_upgrade_ = true;
     else if (++named <= limits::http_fields_max)
       head_.headers.remove(element);
@@ -112,7 +112,7 @@ void HeadBuilder::upgrade() {
       refuse("Upgrade names too many protocols", 431);
       return;
     }
-    if (element.empty() || equal_names(element, "h2c") || equal_names(element, "h2")) continue;
+    if (element.empty() || same_field(element, "h2c") || same_field(element, "h2")) continue;
     if (!is_protocol(element)) {
       refuse("Upgrade does not name a protocol");
       return;
@@ -128,7 +128,7 @@ void HeadBuilder::expect() {
   if (head_.version == Version::http_1_0)
     head_.headers.remove("expect");
   else
-    head_.expect_continue = equal_names(*value, "100-continue");
+    head_.expect_continue = same_field(*value, "100-continue");
 }
 
 // The rules that hold for requests and responses alike.
@@ -176,9 +176,9 @@ Refusal HeadBuilder::absolute(std::string_view text) {
   const size_t colon = std::min(text.find(':'), text.size());
   const std::string_view scheme = text.substr(0, colon);
   if (!text.substr(colon).starts_with("://")) return {"a path that does not begin with /"};
-  if (equal_names(scheme, "https"))
+  if (same_field(scheme, "https"))
     head_.scheme = "https";
-  else if (!equal_names(scheme, "http"))
+  else if (!same_field(scheme, "http"))
     return {"a target with another scheme than http and https"};
   const std::string_view rest = text.substr(colon + 3);
   const size_t path = std::min(rest.find_first_of("/?"), rest.size());

@@ -62,7 +62,7 @@ bool HeadReader::add_known(std::string_view name, std::string_view value) {
       return kind_ != Kind::response;
     case 6:
       if (name == "expect" && kind_ == Kind::request) {
-        head_.expect_continue = equal_names(value, "100-continue");
+        head_.expect_continue = same_field(value, "100-continue");
         return false;
       }
       if (name != "cookie" || kind_ != Kind::request) return false;

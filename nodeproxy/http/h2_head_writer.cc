@@ -28,7 +28,7 @@ void HeadWriter::add(std::string_view name, std::string_view value) {
 const char* HeadWriter::add_all(const Headers& headers, bool from_upgrade) {
   for (const Field field : headers) {
     if (is_dropped(field.name, field.value)) continue;
-    if (from_upgrade && equal_names(field.name, "sec-websocket-key")) continue;
+    if (from_upgrade && same_field(field.name, "sec-websocket-key")) continue;
     if (!is_token(field.name)) return "a field's name is not a token";
     if (nghttp2_check_header_value_rfc9113(octets(field.value), field.value.size()) == 0)
       return "a field's value has a control character, or space at its edge";

@@ -4,20 +4,9 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <array>
 
 namespace weir::http::h2 {
 namespace {
-
-constexpr std::array<bool, 256> kTokenCharacters = [] {
-  std::array<bool, 256> table{};
-  for (int c = '0'; c <= '9'; ++c) table[static_cast<size_t>(c)] = true;
-  for (int c = 'a'; c <= 'z'; ++c) table[static_cast<size_t>(c)] = true;
-  for (int c = 'A'; c <= 'Z'; ++c) table[static_cast<size_t>(c)] = true;
-  for (const char c : {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'})
-    table[static_cast<size_t>(c)] = true;
-  return table;
-}();
 
 const uint8_t* octets(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
@@ -35,20 +24,15 @@ bool is_path(std::string_view path) {
 
 }  // namespace
 
-bool is_token(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(),
-                                      [](char c) { return kTokenCharacters[static_cast<uint8_t>(c)]; });
-}
-
 bool is_dropped(std::string_view name, std::string_view value) {
   switch (name.size()) {
-    case 2: return equal_names(name, "te") && !equal_names(value, "trailers");
-    case 4: return equal_names(name, "host");
-    case 7: return equal_names(name, "upgrade");
-    case 10: return equal_names(name, "connection") || equal_names(name, "keep-alive");
-    case 14: return equal_names(name, "content-length") || equal_names(name, "http2-settings");
-    case 16: return equal_names(name, "proxy-connection");
-    case 17: return equal_names(name, "transfer-encoding");
+    case 2: return same_field(name, "te") && !same_field(value, "trailers");
+    case 4: return same_field(name, "host");
+    case 7: return same_field(name, "upgrade");
+    case 10: return same_field(name, "connection") || same_field(name, "keep-alive");
+    case 14: return same_field(name, "content-length") || same_field(name, "http2-settings");
+    case 16: return same_field(name, "proxy-connection");
+    case 17: return same_field(name, "transfer-encoding");
     default: return false;
   }
 }

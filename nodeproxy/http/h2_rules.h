@@ -8,7 +8,7 @@
 
 namespace weir::http::h2 {
 
-bool is_token(std::string_view text);
+using http_syntax::is_token;
 // Connection-specific, or written from elsewhere in the head (Host, Content-Length): never sent as it stands.
 bool is_dropped(std::string_view name, std::string_view value);
 // Of a request's method, scheme, authority, path and protocol; null: none. `tunnel`: CONNECT without a protocol.

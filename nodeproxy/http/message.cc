@@ -8,8 +8,6 @@ namespace {
 
 constexpr size_t kKeptBytes = 8 * 1024;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
@@ -17,11 +15,6 @@ std::string_view trim(std::string_view text) {
 }
 
 }  // namespace
-
-bool equal_names(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return x == y || lower(x) == lower(y); });
-}
 
 Headers::Slot Headers::append(std::string_view name, std::string_view value) {
   Slot slot;
@@ -42,7 +35,7 @@ void Headers::add(std::string_view name, std::string_view value) {
 void Headers::set(std::string_view name, std::string_view value) {
   bool placed = false;
   for (size_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].removed || !equal_names(field(i).name, name)) continue;
+    if (slots_[i].removed || !same_field(field(i).name, name)) continue;
     if (placed) {
       slots_[i].removed = true;
       --live_;
@@ -57,7 +50,7 @@ void Headers::set(std::string_view name, std::string_view value) {
 bool Headers::remove(std::string_view name) {
   bool found = false;
   for (size_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].removed || !equal_names(field(i).name, name)) continue;
+    if (slots_[i].removed || !same_field(field(i).name, name)) continue;
     slots_[i].removed = found = true;
     --live_;
   }
@@ -66,23 +59,23 @@ bool Headers::remove(std::string_view name) {
 
 std::optional<std::string_view> Headers::get(std::string_view name) const {
   for (const Field one : *this)
-    if (equal_names(one.name, name)) return one.value;
+    if (same_field(one.name, name)) return one.value;
   return std::nullopt;
 }
 
 size_t Headers::count(std::string_view name) const {
   size_t count = 0;
-  for (const Field one : *this) count += equal_names(one.name, name);
+  for (const Field one : *this) count += same_field(one.name, name);
   return count;
 }
 
 bool Headers::has_token(std::string_view name, std::string_view token) const {
   for (const Field one : *this) {
-    if (!equal_names(one.name, name)) continue;
+    if (!same_field(one.name, name)) continue;
     std::string_view list = one.value;
     while (!list.empty()) {
       const size_t comma = list.find(',');
-      if (equal_names(trim(list.substr(0, comma)), token)) return true;
+      if (same_field(trim(list.substr(0, comma)), token)) return true;
       if (comma == std::string_view::npos) break;
       list.remove_prefix(comma + 1);
     }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nodeproxy/base/http_syntax.h"
 #include "nodeproxy/io/buffer.h"
 
 namespace weir::http {
@@ -76,8 +77,7 @@ class Headers {
   size_t live_ = 0;
 };
 
-// Case-insensitive equality of ASCII field names and tokens.
-bool equal_names(std::string_view a, std::string_view b);
+using http_syntax::same_field;
 
 // A request's or a response's head. Of a request the first block counts, of a response `status`.
 struct Head {

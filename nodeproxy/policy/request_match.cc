@@ -61,12 +61,12 @@ bool any_host(const Patterns& patterns, std::string_view host) {
 // Calls visit(value) for each line of a field. A head keeps Host as its authority.
 template <typename Visit>
 void each_line(const http::Head& head, std::string_view name, Visit visit) {
-  if (http::equal_names(name, "host")) {
+  if (http::same_field(name, "host")) {
     if (!head.authority.empty()) visit(std::string_view(head.authority));
     return;
   }
   for (const http::Field field : head.headers)
-    if (http::equal_names(field.name, name)) visit(field.value);
+    if (http::same_field(field.name, name)) visit(field.value);
 }
 
 // Whether any line, or all lines, say a gRPC content type; no line: no.
@@ -76,7 +76,7 @@ bool is_grpc(const Request& request, bool any) {
   size_t lines = 0, grpc = 0;
   each_line(request.head, "content-type", [&](std::string_view value) {
     ++lines;
-    grpc += value.size() >= kType.size() && http::equal_names(value.substr(0, kType.size()), kType);
+    grpc += value.size() >= kType.size() && http::same_field(value.substr(0, kType.size()), kType);
   });
   return any ? grpc > 0 : grpc == lines && lines > 0;
 }

@@ -32,9 +32,9 @@ std::optional<Origin> parse(std::string_view text) {
   if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
     origin.port = origin.host.substr(colon + 1);
     origin.host = origin.host.substr(0, colon);
-  } else if (http::equal_names(origin.scheme, "http")) {
+  } else if (http::same_field(origin.scheme, "http")) {
     origin.port = "80";
-  } else if (http::equal_names(origin.scheme, "https")) {
+  } else if (http::same_field(origin.scheme, "https")) {
     origin.port = "443";
   }
   return origin;
@@ -63,7 +63,7 @@ void allow(std::string_view field, const std::vector<std::string>& list, std::st
   if (!is_star(list)) return response.set(field, join(list));
   std::string asked;
   for (const http::Field one : request) {
-    if (!http::equal_names(one.name, asked_by)) continue;
+    if (!http::same_field(one.name, asked_by)) continue;
     if (!asked.empty()) asked += ", ";
     asked += one.value;
   }
@@ -77,7 +77,7 @@ void expose(const config::Cors& cors, http::Headers& response) {
   // "*" is not taken beside credentials, but what it means can be said by name.
   std::string names;
   for (const http::Field field : response) {
-    if (field.name.starts_with("access-control-") || http::equal_names(field.name, "set-cookie")) continue;
+    if (field.name.starts_with("access-control-") || http::same_field(field.name, "set-cookie")) continue;
     if (!names.empty()) names += ", ";
     names += field.name;
   }
@@ -96,14 +96,14 @@ void admit(const CorsGrant& grant, http::Headers& response) {
 bool origin_allowed(std::string_view allowed, std::string_view origin) {
   if (allowed == "*") return true;
   const auto pattern = parse(allowed), asked = parse(origin);
-  if (!pattern || !asked || asked->host.empty() || !http::equal_names(pattern->scheme, asked->scheme) ||
+  if (!pattern || !asked || asked->host.empty() || !http::same_field(pattern->scheme, asked->scheme) ||
       pattern->port != asked->port)
     return false;
   if (pattern->host == "*") return true;
-  if (!pattern->host.starts_with("*.")) return http::equal_names(pattern->host, asked->host);
+  if (!pattern->host.starts_with("*.")) return http::same_field(pattern->host, asked->host);
   const std::string_view suffix = pattern->host.substr(1);  // ".example.com"
   return asked->host.size() > suffix.size() &&
-         http::equal_names(asked->host.substr(asked->host.size() - suffix.size()), suffix);
+         http::same_field(asked->host.substr(asked->host.size() - suffix.size()), suffix);
 }
 
 CorsGrant cors_grant(const config::Cors& cors, const http::Head& request) {

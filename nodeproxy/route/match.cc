@@ -30,15 +30,15 @@ bool value_holds(const ValueMatch& wanted, std::string_view value) {
 // (RFC 9113 section 8.2.3).
 bool header_holds(const ValueMatch& wanted, const http::Head& head) {
   // A head keeps Host as its authority.
-  if (http::equal_names(wanted.name, "host")) return value_holds(wanted, head.authority);
+  if (http::same_field(wanted.name, "host")) return value_holds(wanted, head.authority);
   const auto first = head.headers.get(wanted.name);
   if (!first) return false;
   if (head.headers.count(wanted.name) == 1) return value_holds(wanted, *first);
-  const std::string_view comma = http::equal_names(wanted.name, "cookie") ? "; " : ",";
+  const std::string_view comma = http::same_field(wanted.name, "cookie") ? "; " : ",";
   std::string joined;
   bool begun = false;
   for (const http::Field field : head.headers) {
-    if (!http::equal_names(field.name, wanted.name)) continue;
+    if (!http::same_field(field.name, wanted.name)) continue;
     if (begun) joined += comma;
     joined += field.value;
     begun = true;

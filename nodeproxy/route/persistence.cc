@@ -32,7 +32,7 @@ bool timed_out(uint64_t since_s, uint32_t timeout_seconds, uint64_t now_s) {
 template <typename Visit>
 void each_cookie(const http::Headers& headers, std::string_view name, Visit visit) {
   for (const http::Field field : headers) {
-    if (!http::equal_names(field.name, "cookie")) continue;
+    if (!http::same_field(field.name, "cookie")) continue;
     std::string_view rest = field.value;
     while (!rest.empty()) {
       const size_t end = rest.find(';');
