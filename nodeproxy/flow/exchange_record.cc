@@ -1,6 +1,7 @@
 // What an exchange tells telemetry and the balancer. See exchange.h.
 #include "nodeproxy/flow/exchange.h"
 #include "nodeproxy/flow/parties.h"
+#include "nodeproxy/flow/verdicts.h"
 #include "nodeproxy/http/grpc.h"
 
 namespace weir::flow {
@@ -28,15 +29,7 @@ void Exchange::note_endpoint(const Hop& hop) {
 }
 
 void Exchange::note_verdict(const policy::Verdict& verdict) {
-  const config::Policy* policy = verdict.allowed ? nullptr : verdict.policy;
-  const config::Rule* rule = verdict.rule;
-  if (!policy && !verdict.audits().empty()) {
-    policy = verdict.audits().front().policy;
-    rule = verdict.audits().front().rule;
-  }
-  if (!policy || !record_.wants_text()) return;
-  record_.facts.policy = policy->name;
-  record_.facts.rule = rule ? rule->name : "";
+  if (record_.wants_text()) name_rule(record_.facts, verdict);
 }
 
 void Exchange::note_response(const http::Piece& piece) {

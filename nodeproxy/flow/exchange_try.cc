@@ -7,9 +7,7 @@
 #include "nodeproxy/flow/exchange.h"
 #include "nodeproxy/flow/verdicts.h"
 #include "nodeproxy/http/grpc.h"
-#include "nodeproxy/http/path.h"
 #include "nodeproxy/io/sleep.h"
-#include "nodeproxy/policy/judge.h"
 
 namespace weir::flow {
 namespace {
@@ -166,13 +164,8 @@ Status Exchange::judge(const config::Workload& workload, uint16_t port) {
   return weir::fail(Source::policy, verdict.reason);
 }
 
-// Where a policy looks at the path, what is judged is what is forwarded: its normal form.
 policy::Verdict Exchange::verdict_of(const config::Workload& workload) {
-  const policy::Peer peer{judged_.identity, judged_.client};
-  if (!policy::needs_request(workload, judged_.port)) return policy::judge(workload, judged_.port, peer);
-  const bool refused = policy::needs_path(workload, judged_.port) &&
-                       http::normalise_target(head_->path) != http::PathFault::none;
-  return policy::judge(workload, judged_.port, peer, {*head_, http::path_of(head_->path), refused});
+  return judge_request(workload, judged_.port, {judged_.identity, judged_.client}, *head_);
 }
 
 void Exchange::judge_again(const config::Workload& now) {

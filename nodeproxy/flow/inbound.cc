@@ -2,11 +2,11 @@
 #include "nodeproxy/flow/inbound.h"
 
 #include "nodeproxy/detect/detect.h"
+#include "nodeproxy/flow/hop.h"
 #include "nodeproxy/flow/http_corridor.h"
 #include "nodeproxy/flow/parties.h"
 #include "nodeproxy/flow/session.h"
 #include "nodeproxy/flow/verdicts.h"
-#include "nodeproxy/io/sleep.h"
 #include "nodeproxy/mesh/carrier.h"
 #include "nodeproxy/net/connect.h"
 #include "nodeproxy/relay/relay.h"
@@ -15,8 +15,6 @@
 
 namespace weir::flow {
 namespace {
-
-constexpr auto kCertificateEvery = std::chrono::milliseconds(25);
 
 class InboundFlow final : public Flow, private mesh::CarrierEvents {
  public:
@@ -100,7 +98,7 @@ io::Task<Status> pass_on(InboundFlow& flow, detect::Hello hello) {
   }
   const policy::Verdict verdict = policy::judge(*workload, flow.local.port, {{}, flow.client_address.ip});
   count_audits(context, verdict);
-  name_rule(flow.record, verdict);
+  name_rule(flow.record.facts, verdict);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
   flow.register_judged(flow.owner, {.identity = {},
                                     .client = flow.client_address.ip,
@@ -130,13 +128,7 @@ io::Task<Status> pass_on(InboundFlow& flow, detect::Hello hello) {
 // A mesh peer: terminate with this pod's certificate and serve its sessions until the carrier ends.
 io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
   Context& context = flow.context;
-  const io::TimePoint last = context.driver.now() + limits::certificate_wait;
-  auto certificate = context.certificate(flow.owner.identity());
-  while (!certificate && context.driver.now() < last) {
-    if (!co_await io::sleep(context.driver, kCertificateEvery))
-      co_return fail(Source::local, Reason::cancelled);
-    certificate = context.certificate(flow.owner.identity());
-  }
+  const auto certificate = co_await own_certificate(context, flow.owner.identity());
   if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
   flow.client.set_reset_on_close(false);
   auto carrier = mesh::Carrier::acceptor(

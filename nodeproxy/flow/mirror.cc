@@ -4,8 +4,7 @@
 #include "nodeproxy/balance/pick.h"
 #include "nodeproxy/detect/http.h"
 #include "nodeproxy/flow/hop.h"
-#include "nodeproxy/http/path.h"
-#include "nodeproxy/policy/judge.h"
+#include "nodeproxy/flow/verdicts.h"
 #include "nodeproxy/upstream/http_pool.h"
 
 namespace weir::flow {
@@ -34,13 +33,7 @@ bool allowed(MirrorFlow& flow, const Hop& hop) {
   const LocalPod* pod = flow.context.pod(hop.workload_uid);
   const config::Workload* workload = pod ? pod->workload() : nullptr;
   if (!workload) return false;
-  const policy::Peer peer{flow.owner.identity(), flow.client.ip};
-  if (!policy::needs_request(*workload, hop.to.port))
-    return policy::judge(*workload, hop.to.port, peer).allowed;
-  const bool refused = policy::needs_path(*workload, hop.to.port) &&
-                       http::normalise_target(flow.head.path) != http::PathFault::none;
-  return policy::judge(*workload, hop.to.port, peer, {flow.head, http::path_of(flow.head.path), refused})
-      .allowed;
+  return judge_request(*workload, hop.to.port, {flow.owner.identity(), flow.client.ip}, flow.head).allowed;
 }
 
 io::Task<Result<upstream::HttpLease>> reach(MirrorFlow& flow) {

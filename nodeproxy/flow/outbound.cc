@@ -123,8 +123,8 @@ io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
   auto other = std::make_unique<telemetry::Record>(flow.record.begun());
   other->facts = flow.record.facts;
   other->facts.reporter = other->facts.labels.reporter = telemetry::Reporter::destination;
-  name_rule(flow.record, verdict);
-  name_rule(*other, verdict);
+  name_rule(flow.record.facts, verdict);
+  name_rule(other->facts, verdict);
   flow.destination_record = std::move(other);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
   auto socket = co_await net::connect(

@@ -96,7 +96,7 @@ io::Task<Status> corridor(SessionFlow& flow) {
   const policy::Verdict verdict =
       policy::judge(*workload, flow.local.port, {flow.client_identity, flow.client_address.ip});
   count_audits(context, verdict);
-  name_rule(flow.record, verdict);
+  name_rule(flow.record.facts, verdict);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
   flow.register_judged(flow.owner, {.identity = flow.client_identity,
                                     .client = flow.client_address.ip,
