@@ -75,7 +75,6 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   void begin_response(Try& attempt, http::Head& head);
   void limit_by_grpc_timeout();
   io::TimePoint deadline_of_try() const;
-  bool speaks_h2(const balance::Choice& choice) const;
   void begin_mirrors(const http::Piece& first);
   void mirror(const http::Piece& piece);
   bool may_retry(const Try* attempt, const Error& why);

@@ -3,8 +3,8 @@
 
 #include "nodeproxy/balance/backoff.h"
 #include "nodeproxy/balance/pick.h"
-#include "nodeproxy/detect/http.h"
 #include "nodeproxy/flow/exchange.h"
+#include "nodeproxy/flow/http_hop.h"
 #include "nodeproxy/flow/verdicts.h"
 #include "nodeproxy/http/grpc.h"
 #include "nodeproxy/io/sleep.h"
@@ -51,7 +51,8 @@ io::Task<Result<Exchange::Try>> Exchange::reach() {
   if (!choice) co_return std::unexpected(choice.error());
   attempt.held = context_.balance.request(*choice, attempt.begun);
   attempt.hop = hop_to(context_, client_.flow.owner, *choice);
-  attempt.h2 = speaks_h2(*choice);
+  const bool elsewhere = plan_.service != client_.service || plan_.port != client_.dialled.port;
+  attempt.h2 = speaks_h2(*choice, client_.h2, elsewhere);
   tried_.push_back(attempt.hop.endpoint_id);
   note_endpoint(attempt.hop);
   if (attempt.hop.way == upstream::Way::local) {
@@ -65,40 +66,15 @@ io::Task<Result<Exchange::Try>> Exchange::reach() {
   co_return co_await lease_to(std::move(attempt));
 }
 
-// The protocol is kept, unless the backend's port is declared to speak the other one: always for HTTP/2, and for HTTP/1.1
-// where a route leads to another port than the client dialled.
-bool Exchange::speaks_h2(const balance::Choice& choice) const {
-  const config::EndpointPort& port = *choice.endpoint_port;
-  const std::string& protocol =
-      choice.service_port->app_protocol.empty() ? port.app_protocol : choice.service_port->app_protocol;
-  const std::string& name = choice.service_port->name.empty() ? port.name : choice.service_port->name;
-  if (detect::declared_h2(protocol, name)) return true;
-  const bool elsewhere = plan_.service != client_.service || plan_.port != client_.dialled.port;
-  return client_.h2 && !(elsewhere && detect::hint_of(protocol, name, plan_.port) == detect::Hint::http);
-}
-
 // A place on a connection to the endpoint, within the service's circuit breaker.
 io::Task<Result<Exchange::Try>> Exchange::lease_to(Try attempt) {
-  LocalPod& source = client_.flow.owner;
-  upstream::HttpKey key{.peer = {source.uid(), client_.address.ip, attempt.hop.to, attempt.hop.identity},
-                        .way = attempt.hop.way,
-                        .h2 = attempt.h2};
-  std::shared_ptr<const tls::Context> certificate;
-  if (key.way == upstream::Way::lane) {
-    certificate = co_await own_certificate(context_, source.identity());
-    if (!certificate) co_return weir::fail(Source::local, Reason::certificate_missing);
-    key.generation = certificate->generation();
-    key.trust_version = certificate->trust_version();
-  }
-  upstream::HttpPool::Want want{.key = key,
-                                .client = client_.address,
-                                .netns_fd = source.netns_fd(),
-                                .certificate = std::move(certificate),
-                                .service = plan_.service,
-                                .fresh = stale_retried_};
-  const Status admitted = co_await admit_connection(want, attempt.deadline);
+  auto want = co_await want_for(client_.flow.owner, attempt.hop, client_.address, attempt.h2);
+  if (!want) co_return std::unexpected(want.error());
+  want->service = plan_.service;
+  want->fresh = stale_retried_;
+  const Status admitted = co_await admit_connection(*want, attempt.deadline);
   if (!admitted) co_return std::unexpected(admitted.error());
-  auto lease = co_await context_.http->lease(std::move(want));
+  auto lease = co_await context_.http->lease(std::move(*want));
   if (!lease) co_return std::unexpected(lease.error());
   attempt.lease = std::move(*lease);
   co_return attempt;

@@ -2,10 +2,8 @@
 #include "nodeproxy/flow/mirror.h"
 
 #include "nodeproxy/balance/pick.h"
-#include "nodeproxy/detect/http.h"
-#include "nodeproxy/flow/hop.h"
+#include "nodeproxy/flow/http_hop.h"
 #include "nodeproxy/flow/verdicts.h"
-#include "nodeproxy/upstream/http_pool.h"
 
 namespace weir::flow {
 namespace {
@@ -46,26 +44,16 @@ io::Task<Result<upstream::HttpLease>> reach(MirrorFlow& flow) {
   if (!choice) co_return std::unexpected(choice.error());
   const Hop hop = hop_to(context, flow.owner, *choice);
   if (!allowed(flow, hop)) co_return fail(Source::policy, Reason::denied);
-  upstream::HttpPool::Want want;
-  want.key.peer = {flow.owner.uid(), flow.client.ip, hop.to, hop.identity};
-  want.key.way = hop.way;
-  want.key.h2 = detect::declared_h2(choice->service_port->app_protocol, choice->service_port->name) ||
-                (flow.h2 && detect::hint_of(choice->service_port->app_protocol, choice->service_port->name,
-                                            flow.to.port) != detect::Hint::http);
-  want.client = flow.client;
-  want.netns_fd = flow.owner.netns_fd();
-  want.service = service->name;
-  want.settings = service->traffic.pool;
+  const std::string name = service->name;  // the service goes with its snapshot
+  const config::PoolSettings settings = service->traffic.pool;
   auto permit = context.balance.admit(*service, balance::Use::connection, context.driver.now());
-  if (!permit && !context.http->has_room(want.key, false)) co_return std::unexpected(permit.error());
-  if (permit) want.permit = std::move(*permit);
-  if (hop.way == upstream::Way::lane) {
-    want.certificate = co_await own_certificate(context, flow.owner.identity());
-    if (!want.certificate) co_return fail(Source::local, Reason::certificate_missing);
-    want.key.generation = want.certificate->generation();
-    want.key.trust_version = want.certificate->trust_version();
-  }
-  co_return co_await context.http->lease(std::move(want));
+  auto want = co_await want_for(flow.owner, hop, flow.client, speaks_h2(*choice, flow.h2, true));
+  if (!want) co_return std::unexpected(want.error());
+  if (!permit && !context.http->has_room(want->key, false)) co_return std::unexpected(permit.error());
+  want->service = name;
+  want->settings = settings;
+  if (permit) want->permit = std::move(*permit);
+  co_return co_await context.http->lease(std::move(*want));
 }
 
 // The copy of the request, as far as it has come, until it is whole.

@@ -1,0 +1,34 @@
+// See http_hop.h.
+#include "nodeproxy/flow/http_hop.h"
+
+#include "nodeproxy/detect/http.h"
+
+namespace weir::flow {
+
+bool speaks_h2(const balance::Choice& choice, bool client_h2, bool elsewhere) {
+  const config::ServicePort& service = *choice.service_port;
+  const config::EndpointPort& endpoint = *choice.endpoint_port;
+  const std::string& protocol = service.app_protocol.empty() ? endpoint.app_protocol : service.app_protocol;
+  const std::string& name = service.name.empty() ? endpoint.name : service.name;
+  if (detect::declared_h2(protocol, name)) return true;
+  return client_h2 && !(elsewhere && detect::hint_of(protocol, name, service.port) == detect::Hint::http);
+}
+
+io::Task<Result<upstream::HttpPool::Want>> want_for(LocalPod& source, Hop hop, SocketAddress client,
+                                                    bool h2) {
+  upstream::HttpPool::Want want;
+  want.key.peer = {source.uid(), client.ip, hop.to, hop.identity};
+  want.key.way = hop.way;
+  want.key.h2 = h2;
+  want.client = client;
+  want.netns_fd = source.netns_fd();
+  if (hop.way == upstream::Way::lane) {
+    want.certificate = co_await own_certificate(source.context, source.identity());
+    if (!want.certificate) co_return fail(Source::local, Reason::certificate_missing);
+    want.key.generation = want.certificate->generation();
+    want.key.trust_version = want.certificate->trust_version();
+  }
+  co_return want;
+}
+
+}  // namespace weir::flow
