@@ -61,6 +61,8 @@ inline constexpr size_t http_buffered_max_bytes = 32 * 1024;     // per directio
 inline constexpr size_t http_retry_body_max_bytes = 64 * 1024;   // kept for a retry
 inline constexpr size_t http_discard_max_bytes = 64 * 1024;      // of a body after a local answer
 inline constexpr auto http_header_timeout = 10s;
+inline constexpr auto http_linger = 1s;  // after our FIN, until the client's
+inline constexpr size_t http_linger_max_bytes = 256 * 1024;
 inline constexpr auto http_pool_idle = 5min;
 inline constexpr size_t http_method_max_bytes = 64;
 // Of the size lines of a chunked body, beyond what its data excuses.

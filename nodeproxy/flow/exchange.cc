@@ -13,8 +13,6 @@
 namespace weir::flow {
 namespace {
 
-constexpr auto kAnswerPatience = std::chrono::seconds(10);
-
 balance::Outcome::Kind kind_of(uint16_t status) {
   if (status >= 500) return balance::Outcome::Kind::failed;
   return status == 429 ? balance::Outcome::Kind::busy : balance::Outcome::Kind::ok;
@@ -318,13 +316,7 @@ io::Task<void> Exchange::answer(LocalAnswer local) {
     record_.grpc_status = grpc_code_of(local.reason);
     http::grpc_answer(head, grpc_code_of(local.reason), label(local.reason));
   } else {
-    std::string text;
-    if (local.status >= 400) text = std::string(label(local.reason)) + "\n";
-    head.content_length = text.size();
-    if (!text.empty()) head.headers.add("content-type", "text/plain");
-    if (head_->method != "HEAD" && !text.empty()) {
-      piece.body = io::copy_to_buffer(std::as_bytes(std::span(text.data(), text.size())));
-    }
+    piece.body = tell(head, local.reason, head_->method == "HEAD");
   }
   responded_ = true;
   record_.status = head.status;

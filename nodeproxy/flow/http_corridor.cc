@@ -4,12 +4,6 @@
 #include "nodeproxy/flow/refuse.h"
 
 namespace weir::flow {
-namespace {
-
-constexpr auto kLinger = std::chrono::seconds(1);
-constexpr size_t kLingerBytes = 256 * 1024;
-
-}  // namespace
 
 HttpCorridor::HttpCorridor(Flow& flow, std::unique_ptr<io::ByteStream> bytes, bool inbound)
     : client(flow, inbound), context_(flow.context), bytes_(std::move(bytes)) {}
@@ -121,12 +115,7 @@ io::Task<void> HttpCorridor::leave_in_order() {
   http::ReadAhead ahead(*bytes_);
   io::ChildScope reading(context_.driver);
   reading.spawn(ahead.run());
-  const io::TimePoint last = context_.driver.now() + kLinger;
-  for (size_t passed = 0; passed < kLingerBytes;) {
-    const auto buffer = co_await ahead.take(last);
-    if (!buffer || buffer->empty()) break;
-    passed += buffer->size();
-  }
+  co_await ahead.pass_over(context_.driver.now() + limits::http_linger, limits::http_linger_max_bytes);
   reading.cancel();
   co_await reading.join();
 }

@@ -3,6 +3,15 @@
 
 namespace weir::flow {
 
+io::Buffer tell(http::Head& answer, Reason reason, bool to_head) {
+  std::string text;
+  if (answer.status >= 400) text = std::string(label(reason)) + "\n";
+  answer.content_length = text.size();
+  if (!text.empty()) answer.headers.add("content-type", "text/plain");
+  if (to_head || text.empty()) return {};
+  return io::copy_to_buffer(std::as_bytes(std::span(text.data(), text.size())));
+}
+
 uint16_t status_of(Reason reason) {
   switch (reason) {
     case Reason::bad_request: return 400;

@@ -2,6 +2,7 @@
 // What was decided for one request, before anything is done: copied out of the snapshot, so nothing here dangles when a
 // new one comes, and a request keeps the version of the routes it began with.
 // Thread: one worker. Lifetime: part of an exchange.
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,6 +39,11 @@ struct LocalAnswer {
   Reason reason = Reason::internal;
   http::Headers headers;  // Location, CORS, Allow
 };
+
+// How long a client may take to read an answer of our own.
+inline constexpr auto kAnswerPatience = std::chrono::seconds(10);
+// Gives the head of an answer of our own its text and framing, in HTTP's terms; the body to send with it, none to HEAD.
+io::Buffer tell(http::Head& answer, Reason reason, bool to_head);
 
 // What a failure is to an HTTP client: 403, 404, 503, …; and to a gRPC one.
 uint16_t status_of(Reason reason);

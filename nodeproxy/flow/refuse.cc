@@ -6,7 +6,11 @@
 namespace weir::flow {
 namespace {
 
-constexpr auto kAnswerPatience = std::chrono::seconds(10);
+// A record of what never became a request: only who it was is known.
+void begin(telemetry::RequestRecord& record, const HttpClient& client) {
+  record.facts.client = client.address;
+  record.facts.source_pod = client.facts.source_pod;
+}
 
 }  // namespace
 
@@ -18,17 +22,11 @@ bool refusable(const Error& why) {
 io::Task<void> refuse(HttpClient& client, http::MessageStream& stream, Error why, uint16_t status) {
   Context& context = client.flow.context;
   telemetry::RequestRecord record(context.request_sink, client.base_row(), context.driver.now());
-  record.facts.client = client.address;
-  record.facts.source_pod = client.facts.source_pod;
+  begin(record, client);
   http::Head head;
-  head.status = status != 0 ? status : status_of(why.reason);
-  const std::string text = std::string(label(why.reason)) + "\n";
-  head.content_length = text.size();
-  head.headers.add("content-type", "text/plain");
-  record.status = head.status;
-  record.received_bytes = text.size();
-  http::Piece piece{&head, io::copy_to_buffer(std::as_bytes(std::span(text.data(), text.size()))), nullptr,
-                    true};
+  head.status = record.status = status != 0 ? status : status_of(why.reason);
+  http::Piece piece{&head, tell(head, why.reason, false), nullptr, true};
+  record.received_bytes = piece.body.size();
   const Status written = co_await stream.write(std::move(piece), context.driver.now() + kAnswerPatience);
   record.end(context.driver.now(), written ? why : written.error());
 }
@@ -36,8 +34,7 @@ io::Task<void> refuse(HttpClient& client, http::MessageStream& stream, Error why
 void note_broken(HttpClient& client, const Error& why) {
   Context& context = client.flow.context;
   telemetry::RequestRecord record(context.request_sink, client.base_row(), context.driver.now());
-  record.facts.client = client.address;
-  record.facts.source_pod = client.facts.source_pod;
+  begin(record, client);
   record.end(context.driver.now(), why);
 }
 

@@ -4,12 +4,6 @@
 #include "nodeproxy/base/limits.h"
 
 namespace weir::http {
-namespace {
-
-constexpr auto kLinger = std::chrono::seconds(1);
-constexpr size_t kLingerBytes = 256 * 1024;
-
-}  // namespace
 
 H1Server::H1Server(io::Driver& driver, io::ByteStream& bytes)
     : driver_(driver), bytes_(bytes), stream_(bytes, h1::Decoder::Role::requests), writer_(bytes) {
@@ -115,13 +109,7 @@ io::Task<bool> H1Server::settle() {
 io::Task<void> H1Server::linger() {
   bytes_.close();
   bytes_.finish();
-  const io::TimePoint last = driver_.now() + kLinger;
-  size_t passed = 0;
-  while (passed < kLingerBytes) {
-    auto buffer = co_await stream_.ahead().take(last);
-    if (!buffer || buffer->empty()) co_return;
-    passed += buffer->size();
-  }
+  co_await stream_.ahead().pass_over(driver_.now() + limits::http_linger, limits::http_linger_max_bytes);
 }
 
 }  // namespace weir::http

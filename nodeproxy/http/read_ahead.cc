@@ -41,4 +41,12 @@ io::Task<Result<io::Buffer>> ReadAhead::take(io::TimePoint deadline) {
   co_return io::Buffer();
 }
 
+io::Task<void> ReadAhead::pass_over(io::TimePoint deadline, size_t bytes_max) {
+  for (size_t passed = 0; passed < bytes_max;) {
+    const auto buffer = co_await take(deadline);
+    if (!buffer || buffer->empty()) co_return;
+    passed += buffer->size();
+  }
+}
+
 }  // namespace weir::http

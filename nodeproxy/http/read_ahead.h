@@ -21,10 +21,11 @@ class ReadAhead {
 
   // The buffer that waits; empty at FIN. Errors: the stream's, detect_timeout at the deadline, cancelled.
   io::Task<Result<io::Buffer>> take(io::TimePoint deadline);
+  // Takes and forgets what still comes, up to FIN, the deadline or so many bytes: before a close, so that no reset overtakes
+  // what was written.
+  io::Task<void> pass_over(io::TimePoint deadline, size_t bytes_max);
   // Whether take() would return at once.
   bool ready() const { return !waiting_.empty() || fin_ || error_.has_value(); }
-  // Whether the peer has ended or reset the stream, or has sent something nobody asked for.
-  bool stale() const { return ready(); }
   const std::optional<Error>& error() const { return error_; }
   bool fin() const { return fin_; }
   bool stopped() const { return stopped_; }

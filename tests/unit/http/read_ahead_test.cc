@@ -71,7 +71,7 @@ TEST_CASE("a FIN is told once while nobody waits, and is an empty buffer to ever
   test.in.finish();
   test.loop.idle();
   CHECK(test.ends == 1);
-  CHECK(test.ahead.stale());
+  CHECK(test.ahead.ready());
   for (int i = 0; i < 2; ++i) {
     const auto end = test.take();
     REQUIRE(end);
