@@ -1,12 +1,9 @@
 // The inbound connection to the application. See http_client.h.
 #include "nodeproxy/flow/http_client.h"
 
-#include "nodeproxy/http/h1_client.h"
-#include "nodeproxy/http/h2_client.h"
+#include "nodeproxy/flow/parties.h"
 #include "nodeproxy/net/connect.h"
 #include "nodeproxy/upstream/byte_streams.h"
-
-#include "nodeproxy/flow/parties.h"
 
 namespace weir::flow {
 
@@ -72,13 +69,8 @@ io::Task<Result<upstream::HttpLease>> HttpClient::application() {
   socket->set_no_delay();
   // What takes no more ends by itself.
   for (auto at = applications_.begin(); at != applications_.end();) (at++)->get()->retire();
-  http::ClientConnectionEvents& events = *this;
   auto bytes = std::make_unique<upstream::SocketBytes>(std::move(*socket));
-  if (h2) {
-    applications_.push_front(std::make_unique<http::H2Client>(context.driver, std::move(bytes), events));
-  } else {
-    applications_.push_front(std::make_unique<http::H1Client>(context.driver, std::move(bytes), events));
-  }
+  applications_.push_front(http::make_client(context.driver, std::move(bytes), *this, h2));
   http::ClientConnection& made = *applications_.front();
   made.start();
   co_return upstream::HttpLease(made, made.begin(), false);

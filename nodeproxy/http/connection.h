@@ -98,4 +98,8 @@ class ClientConnection : public io::Scope {
   bool ended_ = false;
 };
 
+// A connection of either version on these bytes, not started yet.
+std::unique_ptr<ClientConnection> make_client(io::Driver& driver, std::unique_ptr<io::ByteStream> bytes,
+                                              ClientConnectionEvents& events, bool h2);
+
 }  // namespace weir::http

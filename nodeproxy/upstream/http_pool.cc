@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "nodeproxy/http/h1_client.h"
-#include "nodeproxy/http/h2_client.h"
 #include "nodeproxy/net/connect.h"
 #include "nodeproxy/upstream/byte_streams.h"
 
@@ -31,13 +29,7 @@ http::ClientConnection* HttpPool::find(const HttpKey& key, bool fresh) const {
 }
 
 http::ClientConnection& HttpPool::add(Want& want, std::unique_ptr<io::ByteStream> bytes) {
-  std::unique_ptr<http::ClientConnection> connection;
-  http::ClientConnectionEvents& events = *this;
-  if (want.key.h2) {
-    connection = std::make_unique<http::H2Client>(driver_, std::move(bytes), events);
-  } else {
-    connection = std::make_unique<http::H1Client>(driver_, std::move(bytes), events);
-  }
+  auto connection = http::make_client(driver_, std::move(bytes), *this, want.key.h2);
   connections_.push_front(
       {want.key, std::move(want.service), want.settings, std::move(want.permit), std::move(connection)});
   http::ClientConnection& added = *connections_.front().connection;

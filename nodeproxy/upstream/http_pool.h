@@ -102,7 +102,6 @@ class HttpPool final : private http::ClientConnectionEvents {
   size_t connections(bool h2) const;
 
  private:
-  struct Entry;
   struct Hash {
     size_t operator()(const HttpKey& key) const;
   };
