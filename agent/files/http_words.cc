@@ -75,11 +75,8 @@ std::string read_token(const Field& field) {
 std::string read_header_name(const Field& field) {
   // They say where a message ends or belong to one connection (RFC 9110 §7.6.1): the proxy takes them out of a head and
   // writes them anew, so that no rule can look at them or change them.
-  static constexpr auto kOfConnection = std::to_array<std::string_view>(
-      {"connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy-connection", "te",
-       "trailer", "transfer-encoding", "upgrade"});
   std::string value = read_token(field);
-  if (std::ranges::find(kOfConnection, lower_case(value)) != kOfConnection.end()) {
+  if (http_syntax::is_connection_field(value)) {
     field.refuse("is a field of the connection or the framing, which no rule sees: " + value);
   }
   return value;
