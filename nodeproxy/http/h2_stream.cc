@@ -2,13 +2,11 @@
 #include "nodeproxy/http/h2_stream.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace weir::http::h2 {
 namespace {
 
-constexpr size_t kRestGap = 64;
 constexpr size_t kSpareStreams = 8;  // kept for the next: a stream in turn after stream allocates nothing
 
 auto position(const std::vector<std::unique_ptr<Stream>>& streams, uint32_t id) {
@@ -17,38 +15,6 @@ auto position(const std::vector<std::unique_ptr<Stream>>& streams, uint32_t id) 
 }
 
 }  // namespace
-
-void BodyQueue::push(io::Buffer buffer) {
-  bytes_ += buffer.size();
-  if (first_.empty()) {
-    first_ = std::move(buffer);
-  } else {
-    rest_.push_back(std::move(buffer));
-  }
-}
-
-void BodyQueue::take(size_t bytes, std::byte* into) {
-  bytes_ -= bytes;
-  while (bytes > 0) {
-    const size_t n = std::min(bytes, first_.size());
-    std::memcpy(into, first_.bytes().data(), n);
-    first_.consume(n);
-    into += n;
-    bytes -= n;
-    if (!first_.empty()) return;
-    first_ = rest_begin_ < rest_.size() ? std::move(rest_[rest_begin_++]) : io::Buffer();
-    if (rest_begin_ == rest_.size() || rest_begin_ == kRestGap) {  // what was taken must not pile up
-      rest_.erase(rest_.begin(), rest_.begin() + static_cast<ptrdiff_t>(rest_begin_));
-      rest_begin_ = 0;
-    }
-  }
-}
-
-void BodyQueue::clear() {
-  first_ = {};
-  rest_.clear();
-  rest_begin_ = bytes_ = 0;
-}
 
 Stream* StreamTable::find(uint32_t id) const {
   if (streams_.empty() || streams_.back()->id < id) return nullptr;

@@ -9,24 +9,9 @@
 
 #include "nodeproxy/base/reason.h"
 #include "nodeproxy/http/message.h"
-#include "nodeproxy/io/buffer.h"
+#include "nodeproxy/io/buffer_queue.h"
 
 namespace weir::http::h2 {
-
-// Buffers in order; with one, the usual case, nothing is allocated.
-class BodyQueue {
- public:
-  void push(io::Buffer buffer);
-  void take(size_t bytes, std::byte* into);  // off the front; not more than size()
-  size_t size() const { return bytes_; }
-  void clear();
-
- private:
-  io::Buffer first_;
-  std::vector<io::Buffer> rest_;  // from rest_begin_ on
-  size_t rest_begin_ = 0;
-  size_t bytes_ = 0;
-};
 
 // Why a stream ends otherwise than in order.
 enum class Cause : uint8_t { none, owner, peer, fault };
@@ -38,7 +23,7 @@ struct Stream {
   void* user = nullptr;
 
   // Sending.
-  BodyQueue queue;
+  io::BufferQueue queue;
   std::unique_ptr<Headers> trailers;
   uint64_t length_left = kLengthUnknown;  // of the length that our head declared
 

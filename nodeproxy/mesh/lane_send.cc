@@ -72,7 +72,7 @@ size_t Lane::produce_data(std::span<std::byte> into) {
 
 // One frame: DATA, or FIN when nothing is left before it. 0: no room.
 size_t Lane::produce_session(Session* session, std::span<std::byte> into) {
-  const size_t queued = session->queued_bytes_;
+  const size_t queued = session->queue_.size();
   if (into.size() < kHeaderBytes + std::min(queued, kDataFrameBytesMin)) return 0;
   FrameHeader header{static_cast<uint8_t>(FrameType::fin), 0, 0, session->id_};
   if (queued > 0) {
@@ -83,7 +83,7 @@ size_t Lane::produce_session(Session* session, std::span<std::byte> into) {
     session->bytes_sent_ += n;
     counters_.bytes_sent += n;
     header.type = static_cast<uint8_t>(FrameType::data);
-    header.flags = session->send_credit_ == 0 && session->queued_bytes_ > 0 ? kFlagLimited : 0;
+    header.flags = session->send_credit_ == 0 && session->queue_.size() > 0 ? kFlagLimited : 0;
     header.length = static_cast<uint16_t>(n);
   } else {
     session->fin_sent_ = true;
@@ -91,7 +91,7 @@ size_t Lane::produce_session(Session* session, std::span<std::byte> into) {
   encode_header(header, into.first<kHeaderBytes>());
   ready_.spent(session, kHeaderBytes + header.length);
   ++counters_.frames_sent;
-  if ((session->above_low_water_ && session->queued_bytes_ < kSendLowWaterBytes) || session->fin_sent_) {
+  if ((session->above_low_water_ && session->queue_.size() < kSendLowWaterBytes) || session->fin_sent_) {
     session->above_low_water_ = false;
     drained_.push_back(session->id_);
   }
@@ -115,11 +115,8 @@ void Lane::make_ready(Session* session) {
 }
 
 void Lane::drop_queue(Session* session) {
-  queued_bytes_ -= std::exchange(session->queued_bytes_, 0);
-  session->first_ = {};
-  session->rest_.clear();
-  session->rest_.shrink_to_fit();
-  session->rest_begin_ = 0;
+  queued_bytes_ -= session->queue_.size();
+  session->queue_.clear();
 }
 
 }  // namespace weir::mesh

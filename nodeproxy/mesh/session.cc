@@ -19,14 +19,9 @@ void Session::accept_open() {
 
 void Session::write(io::Buffer buffer) {
   if (over_ || fin_wanted_ || buffer.empty()) return;
-  queued_bytes_ += static_cast<uint32_t>(buffer.size());
   lane_->queued_bytes_ += buffer.size();
-  if (queued_bytes_ >= kSendLowWaterBytes) above_low_water_ = true;
-  if (first_.empty()) {
-    first_ = std::move(buffer);
-  } else {
-    rest_.push_back(std::move(buffer));
-  }
+  queue_.push(std::move(buffer));
+  if (queue_.size() >= kSendLowWaterBytes) above_low_water_ = true;
   lane_->make_ready(this);
 }
 
@@ -56,27 +51,12 @@ void Session::release() {
 
 bool Session::sendable() const {
   if (over_ || (lane_->role() == Role::acceptor && !opened_)) return false;
-  return queued_bytes_ > 0 ? send_credit_ > 0 : fin_wanted_ && !fin_sent_;
+  return queue_.size() > 0 ? send_credit_ > 0 : fin_wanted_ && !fin_sent_;
 }
 
 void Session::take_queued(size_t bytes, std::byte* into) {
-  queued_bytes_ -= static_cast<uint32_t>(bytes);
   lane_->queued_bytes_ -= bytes;
-  while (bytes > 0) {
-    const size_t n = std::min(bytes, first_.size());
-    std::memcpy(into, first_.bytes().data(), n);
-    first_.consume(n);
-    into += n;
-    bytes -= n;
-    if (!first_.empty()) return;
-    first_ = {};
-    if (rest_begin_ == rest_.size()) continue;
-    first_ = std::move(rest_[rest_begin_++]);
-    if (rest_begin_ < rest_.size() && rest_begin_ < 32) continue;
-    rest_.erase(rest_.begin(), rest_.begin() + rest_begin_);
-    rest_begin_ = 0;
-    if (rest_.empty()) rest_.shrink_to_fit();
-  }
+  queue_.take(bytes, into);
 }
 
 }  // namespace weir::mesh

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "nodeproxy/base/error.h"
-#include "nodeproxy/io/buffer.h"
+#include "nodeproxy/io/buffer_queue.h"
 #include "nodeproxy/mesh/frame.h"
 
 namespace weir::mesh {
@@ -51,7 +51,7 @@ class Session {
   // (cancelled). No event after this.
   void release();
 
-  size_t queued_bytes() const { return queued_bytes_; }          // written, not yet produced
+  size_t queued_bytes() const { return queue_.size(); }          // written, not yet produced
   size_t unconsumed_bytes() const { return unconsumed_bytes_; }  // received, not yet consumed()
   bool opened() const { return opened_; }
   bool fin_sent() const { return fin_sent_; }  // produced, not only asked for
@@ -74,11 +74,8 @@ class Session {
 
   // Send side.
   uint32_t send_credit_ = 0;
-  uint32_t queued_bytes_ = 0;
   int32_t deficit_bytes_ = 0;  // what this turn may still send (ready_queue.h)
-  io::Buffer first_;           // the head of the queue; with one buffer, the usual case, nothing is allocated
-  std::vector<io::Buffer> rest_;  // from rest_begin_ on
-  uint32_t rest_begin_ = 0;
+  io::BufferQueue queue_;
   Session* ready_next_ = nullptr;  // ready_queue.h
   Session* ready_prev_ = nullptr;
 
