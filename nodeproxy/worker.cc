@@ -88,7 +88,7 @@ void Worker::sweep() {
   lanes_.sweep();
   context_.tap.rest(driver_->now());
   for (const auto& [uid, pod] : context_.pods) {
-    for (flow::FlowLink* link = pod->flows; link; link = link->next) link->flow->publish_bytes();
+    for (flow::Link<flow::Flow>* link = pod->flows; link; link = link->next) link->owner->publish_bytes();
     pod->maybe_release();
   }
 }
@@ -159,9 +159,9 @@ telemetry::WorkerReport Worker::report(bool rows) {
   telemetry::WorkerReport report;
   for (const auto& [uid, pod] : context_.pods) {
     uint64_t flows = 0;
-    for (flow::FlowLink* link = pod->flows; link; link = link->next) {
-      link->flow->publish_bytes();
-      const mesh::Carrier* carrier = link->flow->carries();
+    for (flow::Link<flow::Flow>* link = pod->flows; link; link = link->next) {
+      link->owner->publish_bytes();
+      const mesh::Carrier* carrier = link->owner->carries();
       flows += carrier ? 0 : 1;
       if (!carrier || carrier->ended()) continue;
       ++report.lanes_accepted;
@@ -191,9 +191,9 @@ telemetry::TapPage Worker::tap(std::optional<uint64_t> since, const telemetry::T
 std::vector<telemetry::FlowView> Worker::flows(size_t most) {
   std::vector<telemetry::FlowView> views;
   for (const auto& [uid, pod] : context_.pods) {
-    for (flow::FlowLink* link = pod->flows; link && views.size() < most; link = link->next) {
-      const telemetry::Record& record = link->flow->record;
-      if (link->flow->carries()) continue;
+    for (flow::Link<flow::Flow>* link = pod->flows; link && views.size() < most; link = link->next) {
+      const telemetry::Record& record = link->owner->record;
+      if (link->owner->carries()) continue;
       views.push_back({uid, record.facts, record.is_open(), record.sent_bytes, record.received_bytes,
                        driver_->now() - record.begun()});
     }

@@ -58,7 +58,7 @@ io::Task<void> Exchange::run(http::Piece first) {
   head_ = first.head;
   begin_record();
   co_await serve(std::move(first));
-  leave_judged();
+  judged_link_.leave();
   stream_.watch(nullptr);
   if (!in_order_) stream_.reset(why_.value_or(Error{Source::local, Reason::cancelled, 0, {}}));
   finish_record();

@@ -61,7 +61,7 @@ io::Task<Result<Exchange::Try>> Exchange::reach() {
     if (!workload) co_return weir::fail(Source::local, Reason::pod_removed);
     const Status allowed = judge(*workload, attempt.hop.to.port);
     if (!allowed) co_return std::unexpected(allowed.error());
-    enter_judged(pod->judged);
+    judged_link_.enter(pod->judged);
   }
   co_return co_await lease_to(std::move(attempt));
 }
@@ -123,7 +123,7 @@ io::Task<Result<Exchange::Try>> Exchange::reach_application() {
   }
   const Status allowed = judge(*workload, client_.dialled.port);
   if (!allowed) co_return std::unexpected(allowed.error());
-  enter_judged(pod->judged);
+  judged_link_.enter(pod->judged);
   auto lease = co_await client_.application();
   if (!lease) co_return std::unexpected(lease.error());
   attempt.lease = std::move(*lease);

@@ -7,26 +7,6 @@
 
 namespace weir::flow {
 
-void FlowLink::enter(FlowLink*& list_head) {
-  leave();
-  head = &list_head;
-  next = list_head;
-  if (next) next->previous = this;
-  list_head = this;
-}
-
-void FlowLink::leave() {
-  if (!head) return;
-  if (previous) {
-    previous->next = next;
-  } else {
-    *head = next;
-  }
-  if (next) next->previous = previous;
-  head = nullptr;
-  previous = next = nullptr;
-}
-
 Flow::Flow(Context& context, LocalPod& owner)
     : io::Scope(context.driver), context(context), owner(owner), record(context.driver.now()) {
   owned_.enter(owner.flows);
@@ -50,7 +30,7 @@ void Flow::end(const Error& reason) {
 
 void Flow::register_judged(LocalPod& destination, Judgement facts) {
   judgement = std::move(facts);
-  enter_judged(destination.judged);
+  judged_link_.enter(destination.judged);
   if (destination.removed()) end(Error{Source::agent, Reason::pod_removed, 0, {}});
 }
 

@@ -21,18 +21,6 @@ class LocalPod;
 class Flow;
 class HttpCorridor;
 
-// An intrusive list of flows with O(1) leave.
-struct FlowLink {
-  explicit FlowLink(Flow* owner) : flow(owner) {}
-  FlowLink(const FlowLink&) = delete;
-  ~FlowLink() { leave(); }
-  void enter(FlowLink*& list_head);
-  void leave();
-
-  Flow* flow;
-  FlowLink **head = nullptr, *previous = nullptr, *next = nullptr;
-};
-
 // What a destination's policy judged, kept to judge it again.
 struct Judgement {
   std::string identity;  // of the client, authenticated; empty: none
@@ -74,7 +62,7 @@ class Flow : public io::Scope, public Judged {
   virtual void on_end(const Error&) {}
 
  private:
-  FlowLink owned_{this};
+  Link<Flow> owned_{this};
 };
 
 }  // namespace weir::flow

@@ -4,28 +4,20 @@
 // Thread: one worker. Lifetime: a base of the flow or exchange; leaves the list when it goes.
 #include "nodeproxy/base/reason.h"
 #include "nodeproxy/config/snapshot.h"
+#include "nodeproxy/flow/link.h"
 
 namespace weir::flow {
 
 class Judged {
  public:
-  Judged() = default;
-  Judged(const Judged&) = delete;
-  Judged& operator=(const Judged&) = delete;
-
   // Judges by `now`, and ends what it no longer allows. Never destroys anything inside the call.
   virtual void judge_again(const config::Workload& now) = 0;
   // The destination itself is gone.
   virtual void pod_gone(Reason reason) = 0;
-  Judged* next() const { return next_; }
 
  protected:
-  ~Judged() { leave_judged(); }
-  void enter_judged(Judged*& list);
-  void leave_judged();
-
- private:
-  Judged **list_ = nullptr, *previous_ = nullptr, *next_ = nullptr;
+  ~Judged() = default;
+  Link<Judged> judged_link_{this};  // in the list of the destination that has allowed it
 };
 
 }  // namespace weir::flow

@@ -34,14 +34,15 @@ void LocalPod::remove(Reason reason) {
   stop_accepting();
   context.http->drop_source(uid(), reason);
   context.lanes->drop_source(uid(), reason);
-  for (FlowLink* link = flows; link; link = link->next) link->flow->end(Error{Source::agent, reason, 0, {}});
-  for (Judged* one = judged; one; one = one->next()) one->pod_gone(reason);
+  for (Link<Flow>* link = flows; link; link = link->next)
+    link->owner->end(Error{Source::agent, reason, 0, {}});
+  for (Link<Judged>* link = judged; link; link = link->next) link->owner->pod_gone(reason);
   maybe_release();
 }
 
 void LocalPod::drain() {
   stop_accepting();
-  for (FlowLink* link = flows; link; link = link->next) link->flow->drain();
+  for (Link<Flow>* link = flows; link; link = link->next) link->owner->drain();
 }
 
 void LocalPod::retire() {
@@ -54,10 +55,10 @@ void LocalPod::judge_again(const config::Snapshot* before, const config::Snapsho
   const config::Workload* fresh = now.workload(uid());
   // The same object: nothing that binds this pod has changed. `before` is still held, so its address is not reused.
   if (!fresh || (before && before->workload(uid()) == fresh)) return;
-  for (Judged* one = judged; one;) {
-    Judged* next = one->next();
-    one->judge_again(*fresh);
-    one = next;
+  for (Link<Judged>* link = judged; link;) {
+    Link<Judged>* next = link->next;
+    link->owner->judge_again(*fresh);
+    link = next;
   }
 }
 

@@ -61,8 +61,8 @@ class LocalPod {
   void flow_ended();
 
   Context& context;
-  FlowLink* flows = nullptr;
-  Judged* judged = nullptr;
+  Link<Flow>* flows = nullptr;
+  Link<Judged>* judged = nullptr;
   uint64_t flow_count = 0;
   mesh::Budget budget;  // of the windows granted to this pod's peers on this worker
   // Ports whose application spoke first to an undetected client: no deadline is waited for again.
