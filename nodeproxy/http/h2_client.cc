@@ -5,7 +5,12 @@ namespace weir::http {
 
 void H2Client::start() {
   spawn(H2Wire::write());
-  spawn(H2Wire::read());
+  spawn(read_to_the_end());
+}
+
+io::Task<void> H2Client::read_to_the_end() {
+  co_await H2Wire::read();
+  read_over_.notify();
 }
 
 MessageStream& H2Client::begin() {
@@ -38,12 +43,22 @@ void H2Client::end(Reason why) {
 
 // The writer has said what there was to say.
 void H2Client::on_over() {
-  if (connection().ended() && connection().ended()->reason == Reason::none) {
-    carrier_->close();
-    carrier_->finish();
+  if (said_goodbye()) {
+    mark_ending();
+    spawn(linger());
   } else {
     carrier_->abandon(connection().ended() ? connection().ended()->reason : Reason::none);
+    mark_ended();
   }
+}
+
+// A GOAWAY that names the peer's mistake is worth reading: what the peer has sent meanwhile is read until its FIN, as the
+// reset that would meet it otherwise overtakes what we said.
+io::Task<void> H2Client::linger() {
+  carrier_->close();
+  carrier_->finish();
+  if (const Status over = co_await read_over_.wait(io::Scope::driver().now() + limits::http_linger); !over)
+    carrier_->abandon(Reason::cancelled);
   mark_ended();
 }
 

@@ -23,6 +23,10 @@ class H2Client final : public ClientConnection, private H2Wire {
  private:
   void on_room() override {}
   void on_over() override;
+  io::Task<void> read_to_the_end();
+  io::Task<void> linger();
+
+  io::Signal read_over_;
 };
 
 }  // namespace weir::http

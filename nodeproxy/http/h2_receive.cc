@@ -83,9 +83,14 @@ void Connection::check_closed(const FrameHeader& frame) {
       role_ == Role::server ? highest_peer_stream_ : nghttp2_session_get_next_stream_id(session_.get()) - 2;
   if (frame.stream > highest || frame.stream <= resets_forgotten_ || goaway_sent_) return;
   if (std::find(resets_.begin(), resets_.end(), frame.stream) != resets_.end()) return;
-  if (frame.type == static_cast<uint8_t>(FrameType::data)) {
+  const bool data = frame.type == static_cast<uint8_t>(FrameType::data);
+  if (data && role_ == Role::server) {  // a client's mistake need not cost its other requests
     frame_of_closed_ = true;
     return;
+  }
+  if (data) {
+    broken_rule_ = "DATA of a closed stream";
+    return terminate(kStreamClosed, broken_reason());
   }
   const bool skipped_some = role_ == Role::server && peer_streams_ != (highest_peer_stream_ + 1) / 2;
   broken_rule_ = skipped_some ? "HEADERS of a stream below the highest" : "HEADERS of a closed stream";

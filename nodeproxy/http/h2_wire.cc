@@ -32,7 +32,7 @@ H2Wire::~H2Wire() {
 io::Task<void> H2Wire::read() {
   flush();
   Error why{Source::peer, Reason::server_reset, 0, {}};
-  for (;;) {
+  for (size_t passed = 0; passed < limits::http_linger_max_bytes;) {
     Result<io::Buffer> buffer = std::exchange(first_, io::Buffer());
     if (buffer->empty()) buffer = co_await bytes_.read();
     if (!buffer) {
@@ -40,6 +40,10 @@ io::Task<void> H2Wire::read() {
       lost_ = true;
     }
     if (!buffer || buffer->empty()) break;
+    if (read_over_) {  // GOAWAY is said: what still comes is passed over, so that no reset overtakes it
+      passed += buffer->size();
+      continue;
+    }
     heard_ = driver_.now();
     pinged_ = false;
     const Status fed = connection_->feed(buffer->bytes(), heard_);
@@ -47,7 +51,7 @@ io::Task<void> H2Wire::read() {
     if (fed) continue;
     read_over_ = true;
     output_.notify();
-    co_return;  // GOAWAY is to be said first
+    if (connection_->role() == h2::Role::server) co_return;  // the corridor passes over the rest
   }
   end_of_bytes(std::move(why));
 }

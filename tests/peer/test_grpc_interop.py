@@ -32,7 +32,7 @@ def ask(suites, client, server, case, *more, timeout=60):
     command = [tools.go("grpc-interop-client")] if client == "go" else ["ruby", tools.grpc_ruby() / "client.rb"]
     done = suites.run(*command, *flags, timeout=timeout)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    suites.went_through_the_mesh(f"grpc-{server}")
+    suites.went_through_the_mesh(f"grpc-{server}", "request")
     return done
 
 

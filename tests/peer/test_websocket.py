@@ -20,7 +20,7 @@ def test_texts_binaries_fragments_pings_and_the_close_pass_as_sent(suites, clien
     host, port = suites.address(f"ws-{server}")
     done = suites.run(*CLIENTS[client], f"ws://{host}:{port}/echo")
     assert done.stdout == "ok\n", done.stdout + done.stderr
-    suites.went_through_the_mesh(f"ws-{server}")
+    suites.went_through_the_mesh(f"ws-{server}", "request")
 
 
 def test_a_hundred_websockets_live_side_by_side_and_none_is_ended_for_being_idle(suites):

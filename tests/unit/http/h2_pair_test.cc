@@ -319,8 +319,41 @@ TEST_CASE("an idle connection that is ended says so and closes in order") {
   test.loop.idle();
   CHECK(test.up.closed);
   CHECK(test.up.fin);
-  CHECK(!test.up.abandoned);
+  CHECK(test.server.over());
+  CHECK(test.pool.ended == 0);  // until the server's FIN
+  test.down.finish();
+  test.loop.idle();
   CHECK(test.pool.ended == 1);
+  CHECK(!test.up.abandoned);
+}
+
+TEST_CASE("a server that broke a rule may still speak while it has not read why it is left, but not for long") {
+  Pair test(false);
+  test.down.say(std::string("\0\0\0\4\0\0\0\0\0", 9));           // SETTINGS
+  test.down.say(std::string("\0\0\x8\6\0\0\0\0\3broken..", 17));  // PING on a stream: a connection error
+  test.loop.idle();
+  CHECK(!test.client.can_begin());
+  CHECK(test.up.bytes.find(std::string("\7\0\0\0\0\0", 6)) != std::string::npos);  // GOAWAY
+  CHECK(test.up.fin);
+  test.down.say("more of the same");
+  test.loop.idle();
+  CHECK(test.down.bytes.empty());
+  CHECK(!test.up.abandoned);
+  CHECK(test.pool.ended == 0);
+  test.loop.world.run_for(limits::http_linger + 1ms);
+  CHECK(test.up.abandoned);
+  CHECK(test.pool.ended == 1);
+}
+
+TEST_CASE("DATA after the end of an answer ends the whole connection: its server has lost count") {
+  Pair test;
+  MessageStream& stream = test.ask();
+  test.answer(*test.requests.all[0].stream);
+  CHECK(test.read(stream).status == 200);
+  test.client.give_back(stream);
+  test.down.say(std::string("\0\0\4\0\1\0\0\0\1more", 13));
+  test.loop.idle();
+  CHECK(!test.client.can_begin());
   CHECK(test.server.over());
 }
 
