@@ -1,4 +1,5 @@
-"""The files of a container image: programs, the shared libraries they load and nothing else. No shell, no package manager.
+"""The files of a container image: programs, the shared libraries they load and nothing else. No shell, no package manager;
+of Debian's programs only `install`, with which an init container puts the seccomp profile on the node.
 
 The same few files whether they are collected in a Dockerfile's build stage or on a developer's machine by ./dev image,
 from the same packages of Debian 12. /usr/share/weir/packages in the image names each of those and its version.
@@ -88,6 +89,8 @@ def weir(image, programs):
         if not (pathlib.Path(programs) / name).exists():
             raise ImageError(f"{programs}/{name} is not built")
         tree.program(pathlib.Path(programs) / name, f"/usr/local/bin/{name}")
+    if image == "node":
+        tree.program("/usr/bin/install", "/usr/bin/install")
     tree.text("/etc/passwd", PASSWD)
     tree.text("/etc/group", GROUP)
     tree.text("/etc/nsswitch.conf", "hosts: files dns\n")
