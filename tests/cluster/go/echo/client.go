@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -41,6 +42,7 @@ func client(args []string) {
 	timeout := flags.Duration("timeout", 10*time.Second, "of one request")
 	every := flags.Duration("every", 0, "pause between two requests")
 	lasting := flags.Duration("lasting", 0, "send for that long, whatever --count says, and print one line of tallies")
+	watch := flags.Bool("watch", false, "with --lasting: a line for each answer, its time and its fields as JSON")
 	keep := flags.Bool("keep", false, "keep the connection")
 	flags.Parse(rest)
 	u, err := url.Parse(target)
@@ -50,6 +52,10 @@ func client(args []string) {
 	h := &http.Client{Timeout: *timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport:     &http.Transport{DisableKeepAlives: !*keep, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	if *lasting > 0 && *watch {
+		watchAnswers(h, target, *lasting, *every)
+		return
+	}
 	if *lasting > 0 {
 		tally(h, target, *lasting, *every)
 		return
@@ -98,6 +104,26 @@ func tally(h *http.Client, target string, lasting, every time.Duration) {
 		}
 	}
 	fmt.Println(line)
+}
+
+// watchAnswers tells each answer with the time at which it was there.
+func watchAnswers(h *http.Client, target string, lasting, every time.Duration) {
+	for end := time.Now().Add(lasting); time.Now().Before(end); time.Sleep(every) {
+		fields := map[string]string{}
+		response, err := h.Get(target)
+		if err != nil {
+			fields["Error"] = err.Error()
+		} else {
+			fields["Status"] = strconv.Itoa(response.StatusCode)
+			for s := bufio.NewScanner(response.Body); s.Scan(); {
+				name, value, _ := strings.Cut(s.Text(), "=")
+				fields[name] = value
+			}
+			response.Body.Close()
+		}
+		line, _ := json.Marshal(fields)
+		fmt.Printf("%.6f %s\n", float64(time.Now().UnixMicro())/1e6, line)
+	}
 }
 
 func printBody(i int, r io.Reader) {
