@@ -1,4 +1,5 @@
-// weir-agent: run (the default), derive, uninstall, ca rotate | retire | list. Parses the command line and owns what run needs.
+// weir-agent: run (the default), derive, uninstall, validate, ca rotate | retire | list. Parses the command line and owns
+// what run needs.
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -14,6 +15,7 @@
 #include "agent/app.h"
 #include "agent/derive_command.h"
 #include "agent/loop/files.h"
+#include "agent/validate.h"
 #include "nodeproxy/base/log.h"
 
 namespace {
@@ -176,6 +178,9 @@ int main(int argc, char** argv) {
           ->fallthrough();
   bool follow = false;
   derive_command->add_flag("--follow", follow, "a line for each change, until interrupted");
+  std::vector<std::string> files;
+  auto* validate_command = cli.add_subcommand("validate", "whether the agent would take these files");
+  validate_command->add_option("file", files, "YAML, as kubectl takes it")->required();
   auto* ca = cli.add_subcommand("ca", "the roots in --ca-dir")->fallthrough();
   auto* rotate = ca->add_subcommand("rotate", "add a root, which will sign; prints its id")->fallthrough();
   auto* retire = ca->add_subcommand("retire", "remove a root: what it signed is refused")->fallthrough();
@@ -195,6 +200,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.certificate_life = *seconds;
+  if (*validate_command) return validate_files(files) ? 0 : 1;
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);

@@ -26,12 +26,20 @@ CACHE = pathlib.Path(os.environ.get("WEIR_K8S_CACHE") or pathlib.Path.home() / "
 BIN = CACHE / "bin"
 KUBERNETES = "v1.34.4"  # the last minor release that also runs on cgroup v1
 HELM = "v4.3.1"
+CONFORMANCE = "v1.6.3"  # as go/conformance has it; the CRDs are of the same release
 TOOLCHAIN = "1.26.0"  # what go/conformance asks for; Kubernetes itself is content with 1.24
 
 # program: (folder of go/, package in it)
 KUBE = {name: ("kubernetes", f"k8s.io/kubernetes/cmd/{name}") for name in (
     "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")}
-PROGRAMS = KUBE | {"etcd": ("kubernetes", "go.etcd.io/etcd/server/v3")}
+PROGRAMS = KUBE | {
+    "etcd": ("kubernetes", "go.etcd.io/etcd/server/v3"),
+    "coredns": ("coredns", "."),
+    "echo": ("echo", "."),
+    "echo-basic": ("conformance", "sigs.k8s.io/gateway-api/conformance/echo-basic"),
+    "conformance": ("conformance", "."),  # a test program: go test -c
+    "helm": (None, f"helm.sh/helm/v4/cmd/helm@{HELM}"),
+}
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 
 
@@ -93,14 +101,17 @@ def command_of(program, target):
     """(argv, directory) that builds a program into target."""
     folder, package = PROGRAMS[program]
     flags = "-s -w" + (f" {kubernetes_flags()}" if folder == "kubernetes" else "")
-    return [go(), "build", "-trimpath", "-ldflags", flags, "-o", target, package], GO / folder
+    if folder is None:
+        return [go(), "install", "-trimpath", "-ldflags", flags, package], None
+    verb = ["test", "-c"] if program == "conformance" else ["build"]
+    return [go(), *verb, "-trimpath", "-ldflags", flags, "-o", target, package], GO / folder
 
 
 def stamp_of(program):
     """What the program is made from: the command and every file of its folder."""
     argv, directory = command_of(program, "")
-    digest = hashlib.sha256(json.dumps([a for a in argv[1:]]).encode())
-    for path in sorted(directory.rglob("*")):
+    digest = hashlib.sha256(json.dumps(argv[1:]).encode())
+    for path in sorted(directory.rglob("*")) if directory else ():
         if path.is_file():
             digest.update(path.relative_to(directory).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
@@ -134,9 +145,12 @@ def build(programs=PROGRAMS, say=lambda text: None):
             begun = time.monotonic()
             fresh = BIN / f".{program}.new"
             argv, directory = command_of(program, fresh)
-            done = subprocess.run(["nice", *map(str, argv)], cwd=directory, env=environment(), capture_output=True, text=True)
+            done = subprocess.run(["nice", *map(str, argv)], cwd=directory or CACHE, capture_output=True, text=True,
+                                  env=environment() | {"GOBIN": str(CACHE / "gobin")})
             if done.returncode != 0:
                 raise failed(program, done.stderr)
+            if directory is None:
+                (CACHE / "gobin" / program).replace(fresh)
             fresh.replace(target)  # A running program keeps its old file.
             stamp.write_text(wanted)
             say(f"{program}: {time.monotonic() - begun:.0f} s, {target.stat().st_size / 1e6:.0f} MB")

@@ -121,10 +121,10 @@ class ControlPlane:
             raise
         return self
 
-    def stop(self):
-        """Ends the programs; a temporary control plane's directory goes too."""
+    def stop(self, patience=0):
+        """Ends the programs, gently if they are given seconds; a temporary control plane's directory goes too."""
         for daemon in (self.controllers, self.apiserver, self.etcd):
-            daemon.stop(patience=0 if self.temporary else 10)
+            daemon.stop(patience)
         if self.temporary:
             shutil.rmtree(self.state, ignore_errors=True)
 

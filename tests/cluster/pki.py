@@ -44,7 +44,8 @@ class Pki:
         if certificate.exists():
             return certificate
         request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
-        lines = ["keyUsage=critical,digitalSignature,keyEncipherment", "extendedKeyUsage=clientAuth" + ",serverAuth" * bool(names)]
+        lines = ["keyUsage=critical,digitalSignature,keyEncipherment",
+                 "extendedKeyUsage=clientAuth" + ",serverAuth" * bool(names)]
         extensions.write_text("\n".join(lines + [f"subjectAltName={','.join(names)}"] * bool(names)) + "\n")
         openssl("req", "-new", "-key", key, "-subj", subject, "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.crt(authority), "-CAkey", self.key(authority),
