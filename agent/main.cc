@@ -15,6 +15,7 @@
 #include "agent/app.h"
 #include "agent/derive_command.h"
 #include "agent/loop/files.h"
+#include "agent/uninstall.h"
 #include "agent/validate.h"
 #include "nodeproxy/base/log.h"
 
@@ -77,32 +78,6 @@ int run(const AgentOptions& options) {
     loop.run();
   }
   return 0;
-}
-
-// Leaves pods and node as they were: capture, then what this agent announced.
-int uninstall(const AgentOptions& options) {
-  RedirectOptions redirect;
-  redirect.cgroup_root = options.cgroup_root;
-  redirect.bpffs_dir = options.bpffs_dir;
-  redirect.state_dir = options.state_dir;
-  redirect.node_name = options.node;
-  redirect.kubepods_cgroup = options.kubepods_cgroup;
-  int code = 0;
-  // Withdrawn first: from now on peers speak plaintext, which a pod without capture understands.
-  std::error_code none;
-  if (std::filesystem::is_directory(options.shared_dir / "captured", none)) {
-    auto announcements = SharedDirectory::open(options.shared_dir, options.node);
-    if (!announcements) return complain(announcements.error());
-    const auto own = announcements->own();
-    for (const auto& uid : own) {
-      if (auto ok = announcements->remove(uid); !ok) code = complain(ok.error());
-    }
-    if (!own.empty()) ::sleep(1);
-  }
-  if (auto ok = Redirect::uninstall(redirect); !ok) code = complain(ok.error());
-  if (auto ok = remove_durably(options.state_dir / "trust-version"); !ok) code = complain(ok.error());
-  if (code == 0) log::info("weir is gone from node {}", options.node);
-  return code;
 }
 
 int ca_rotate(const AgentOptions& options) {
