@@ -123,14 +123,15 @@ def test_lists_by_pages_give_the_same_as_lists_by_watching(cluster):
     before = derive(NODE, *source)
     old = ControlPlane(control_plane.state, feature_gates={"WatchList": False})
     try:
-        old.stop_apiserver()
+        control_plane.stop_apiserver()
         old.start_apiserver()
         with Follower(NODE, *source) as follower:
             follower.until(lambda: follower.states, "a first state")
             assert follower.states[0]["resources"] == before["resources"]
             assert any("listed by pages" in line for line in follower.log), follower.log
     finally:
-        control_plane.restart_apiserver()
+        old.stop_apiserver()
+        control_plane.start_apiserver()
 
 
 def test_each_change_is_seen_and_costs_one_event(cluster):
