@@ -59,6 +59,7 @@ class Worker final : private upstream::LanePoolEvents {
   void take_messages();
   void take_snapshot();
   void sweep();  // between turns: released pods, idle lanes, bytes of long connections
+  void report_balance(telemetry::WorkerReport& report) const;
   bool finished();
   void end_all_flows(Reason reason);
 

@@ -144,7 +144,6 @@ class Connection {
   // The rule that was broken last, for the log: of the connection once it ended, of a stream inside its on_reset.
   const char* broken_rule() const { return broken_rule_; }
   const Counters& counters() const { return counters_; }
-  uint64_t glitches() const { return glitches_.total(); }
 
  private:
   friend struct Callbacks;

@@ -4,6 +4,7 @@ What an application is told to do stands in the field `x-do` of the request (htt
 """
 
 import collections
+import json
 import threading
 import time
 
@@ -138,10 +139,11 @@ def test_a_circuit_breaker_answers_at_once_what_is_beyond_it(mesh):
 
     threads = [threading.Thread(target=one) for _ in range(12)]
     begun = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with mesh.rises("node-1", "weir_circuit_breaker_open_total", by=8, destination_service="servers/web", limit="requests"):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     counted = collections.Counter(statuses)
     assert counted == {200: 4, 503: 8} and time.monotonic() - begun < 4
     mesh.entry("node-1", kind="request", reason="circuit_open", status=503)
@@ -166,9 +168,16 @@ def test_a_pod_that_fails_in_a_row_is_ejected_and_comes_back(mesh):
     traffic(mesh, balancer="RoundRobin", outlierDetection={"consecutiveFailures": 3, "interval": "200ms",
                                                            "baseEjection": "2s"}, retry={"disabled": True})
     failing = do("web-1", status=500)
-    statuses = [mesh.ask(fields=failing).status for _ in range(60)]
+    web = {"destination_service": "servers/web"}
+    with mesh.rises("node-1", "weir_endpoint_ejections_total", cause="consecutive_failures", **web):
+        statuses = [mesh.ask(fields=failing).status for _ in range(60)]
     assert 3 <= statuses.count(500) <= 6 and statuses[-30:] == [200] * 30
+    assert mesh.total("node-1", "weir_endpoints_ejected", **web) >= 1
+    out = json.loads(mesh.lab.weir("node-1").admin("proxy", "/status"))["ejected"]
+    assert {(e["service"], e["endpoint"], e["cause"]) for e in out} == {
+        ("servers/web", mesh.lab.addresses("servers/web-1")[0], "consecutive_failures")}
     eventually(lambda: "web-1" in mesh.tally(9, by="pod"), 10, 0.3)
+    eventually(lambda: mesh.total("node-1", "weir_endpoints_ejected", **web) == 0, 10, 0.3)
 
 
 def test_never_more_than_the_panic_share_is_ejected(mesh):
