@@ -99,7 +99,7 @@ io::Task<void> Exchange::tries(http::Piece first) {
     ++attempts_;
     wanted_status_ = 0;
     Error why{Source::local, Reason::none, 0, {}};
-    bool again = false;
+    bool again = false, reached = false;
     {
       Result<Try> attempt = weir::fail(Source::local, Reason::none);
       if (client_.inbound) {
@@ -107,6 +107,7 @@ io::Task<void> Exchange::tries(http::Piece first) {
       } else {
         attempt = co_await reach();
       }
+      reached = attempt.has_value();
       if (attempt) {
         const Status forwarded = co_await forward(*attempt, first);
         if (forwarded) co_return;
@@ -116,10 +117,15 @@ io::Task<void> Exchange::tries(http::Piece first) {
       }
       again = !cancelled() && may_retry(attempt ? &*attempt : nullptr, why);
     }  // the place on the connection is given back before anything else is done
-    if (again) again = co_await pause_before_retry();
+    if (again) {
+      end_destination_record(wanted_status_,
+                             wanted_status_ != 0 ? Error{Source::local, Reason::none, 0, {}} : why);
+      again = co_await pause_before_retry();
+    }
     if (again) continue;
     fail(why);
-    if (!cancelled() && !responded_ && why.source != Source::downstream) {
+    const bool elsewhere = !reached && is_for_another_endpoint(why);
+    if (!cancelled() && !responded_ && !elsewhere && why.source != Source::downstream) {
       LocalAnswer failure{status_of(why.reason), why.reason, {}};
       co_await answer(std::move(failure));
     }

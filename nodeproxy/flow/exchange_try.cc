@@ -187,6 +187,12 @@ bool Exchange::may_retry(const Try* attempt, const Error& why) {
   return within_budget();
 }
 
+// The proxy of the client may try another endpoint, if it learns that this application was not reached: the end of the
+// stream says so (REFUSED_STREAM, or a reset of the session by this reason). An answer of ours would be final.
+bool Exchange::is_for_another_endpoint(const Error& why) const {
+  return client_.inbound && client_.on_refused && !responded_ && http::application_unreached(why.reason);
+}
+
 bool Exchange::within_budget() {
   const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
   return service && context_.balance.may_retry(*service, driver().now());

@@ -41,7 +41,7 @@ class Glitches {
   void data_sent(size_t bytes);  // one DATA frame
   void stream_served();          // request and answer whole
 
-  static const char* rule(Glitch glitch);    // for the log
+  static const char* rule(Glitch glitch);  // for the log
 
  private:
   io::TimePoint leaked_at_{};  // the epoch: not yet set

@@ -13,6 +13,12 @@
 
 namespace weir::http {
 
+// Whether a stream that ends for this reason never reached its application: HTTP/2 says REFUSED_STREAM then (RFC 9113
+// section 8.7).
+constexpr bool application_unreached(Reason why) {
+  return why == Reason::refused || why == Reason::unreachable || why == Reason::connect_timeout;
+}
+
 // Told, outside of any wait, that the peer has gone or has given the exchange up.
 class Aborted {
  public:

@@ -34,7 +34,12 @@ SocketBytes::~SocketBytes() {
 
 io::Task<Result<io::Buffer>> SessionBytes::read() { co_return co_await session.read(); }
 
-bool SessionBytes::unprocessed() const { return session.failed() && (!written_ || session.untouched()); }
+bool SessionBytes::unprocessed() const {
+  if (!session.failed()) return false;
+  // Also when it had been opened: a proxy that parses HTTP says so when it could not reach its application.
+  const Reason why = session.failed()->reason;
+  return !written_ || session.untouched() || why == Reason::refused || why == Reason::unreachable;
+}
 
 io::Task<Status> SessionBytes::accepted(io::TimePoint deadline) {
   while (!session.opened() && !session.failed()) {

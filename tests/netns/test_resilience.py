@@ -11,6 +11,7 @@ import time
 import pytest
 
 from h2_ends import call
+from http_apps import H2_PORT, HTTP_PORT
 from http_ends import Ended
 from http_world import GRPC, UNSAID, UNSAID_H2, WEB_V2, HttpMesh, backends, do, eventually, weir_only
 
@@ -38,14 +39,24 @@ def test_a_pod_that_resets_before_its_answer_costs_the_client_nothing(mesh):
     assert entry["status"] == 200
 
 
-def test_a_pod_that_refuses_connections_costs_the_client_nothing(mesh):
-    mesh.lab.place("web-1")[1].kill()
+@pytest.mark.parametrize("pod,l7", [("web-1", False), ("web-3", False), ("web-3", True)])
+def test_a_pod_that_refuses_connections_costs_the_client_nothing(mesh, pod, l7):
+    """Where a policy looks into requests too: there the session has been accepted when its application refuses."""
+    traffic(mesh, balancer="RoundRobin")
+    if l7:
+        mesh.deny(methods=["DELETE"], ports=[HTTP_PORT, H2_PORT])
+    served = getattr(mesh, pod.replace("-", "_"))
+    assert len(mesh.tally(9, by="pod")) == 3  # a lane to each: afterwards the kernel refuses new ones to a closed port
+    mesh.lab.place(pod)[1].kill()
     try:
         assert {mesh.ask("POST", f"/{n}", body=b"x").status for n in range(12)} == {200}
+        assert {mesh.ask_h2("POST", f"/{n}").status for n in range(12)} == {200}
+        node, kind = ("node-1", "request") if pod == "web-1" else ("node-2", "request" if l7 else "connection")
+        mesh.entry(node, kind=kind, reporter="destination", reason="refused")
     finally:
-        mesh.lab.start_containers(mesh.lab.pod("web-1"))
-        eventually(mesh.web_1.lender.exists)
-        eventually(lambda: mesh.alice.reaches(mesh.web_1.v4))
+        mesh.lab.start_containers(mesh.lab.pod(pod))
+        eventually(served.lender.exists)
+        eventually(lambda: mesh.alice.reaches(served.v4))
 
 
 def test_an_answer_with_an_error_is_final_unless_a_policy_names_its_status(mesh):
@@ -167,6 +178,7 @@ def test_a_slow_pod_is_avoided_by_default(mesh, port):
 def test_a_pod_that_fails_in_a_row_is_ejected_and_comes_back(mesh):
     traffic(mesh, balancer="RoundRobin", outlierDetection={"consecutiveFailures": 3, "interval": "200ms",
                                                            "baseEjection": "2s"}, retry={"disabled": True})
+    assert len(mesh.tally(9, by="pod")) == 3  # what went wrong in the tests before is forgiven
     failing = do("web-1", status=500)
     web = {"destination_service": "servers/web"}
     with mesh.rises("node-1", "weir_endpoint_ejections_total", cause="consecutive_failures", **web):
@@ -262,8 +274,12 @@ def test_a_draining_proxy_asks_its_clients_to_leave_and_loses_no_request(mesh):
     with end.socket:
         assert end.ask().status == 200
         mesh.lab.weir("node-1").admin("proxy", "/drain", "POST")
-        answer = end.ask()
-        assert answer.status == 200 and (answer.get("Connection") or "").lower() == "close"
+
+        def asked_to_leave():
+            answer = end.ask()
+            assert answer.status == 200
+            return (answer.get("Connection") or "").lower() == "close"
+        eventually(asked_to_leave)
     weir = mesh.lab.weir("node-1")
     weir.stop("proxy")
     weir.start("proxy")
