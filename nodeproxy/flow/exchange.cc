@@ -120,7 +120,7 @@ io::Task<void> Exchange::tries(http::Piece first) {
     if (again) continue;
     fail(why);
     if (!cancelled() && !responded_ && why.source != Source::downstream) {
-      LocalAnswer failure{status_of(why.reason), why.reason, {}};
+      LocalAnswer failure{status_of(why.reason, why.source), why.reason, {}};
       co_await answer(std::move(failure));
     }
     co_return;
