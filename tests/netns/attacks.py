@@ -29,10 +29,10 @@ FLOOR_BYTES = 4 << 20
 CONNECTION_BYTES = 16 << 10  # Two sockets' state, a flow, a coroutine or two: twice what an idle one may take (issue 4).
 FLOOR_SECONDS = 0.05         # Timers, metrics, the neighbour's own jitter.
 CONNECTIONS = 2              # times what an ordinary connection of one request takes, for each connection
-FLOOR_LATENCY = 0.010        # Two turns of a busy processor of a shared machine.
+FLOOR_LATENCY = 0.020        # A few turns of the busy processors of a shared machine.
 PATIENCE = 5                 # seconds until an attack must have been minded, however little of a processor it gets
-RATE = 300                   # The neighbour's requests a second.
-LASTS = 0.3                  # seconds of each attack: ninety of the neighbour's requests
+RATE = 400                   # The neighbour's requests a second.
+LASTS = 0.2                  # seconds of each attack: eighty of the neighbour's requests
 TCP_INFO_BYTES = struct.Struct("@120xQQ")  # struct tcp_info: tcpi_bytes_acked, tcpi_bytes_received
 
 
