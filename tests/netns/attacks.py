@@ -21,6 +21,7 @@ import struct
 import sys
 import time
 
+from neighbour import CONNECTIONS
 from world import reset
 
 GAIN = 100
@@ -28,7 +29,7 @@ GAIN = 100
 FLOOR_BYTES = 4 << 20
 CONNECTION_BYTES = 16 << 10  # Two sockets' state, a flow, a coroutine or two: twice what an idle one may take (issue 4).
 FLOOR_SECONDS = 0.05         # Timers, metrics, the neighbour's own jitter.
-CONNECTIONS = 2              # times what an ordinary connection of one request takes, for each connection
+DIALS = 2                    # times what an ordinary connection of one request takes, for each connection
 FLOOR_LATENCY = 0.020        # A few turns of the busy processors of a shared machine.
 PATIENCE = 5                 # seconds until an attack must have been minded, however little of a processor it gets
 RATE = 400                   # The neighbour's requests a second.
@@ -131,13 +132,16 @@ class Neighbour:
 
     def met(self, since, until):
         """(latencies, failures) of what was due then; waits until the last of it was answered."""
-        for _ in range(300):
-            rows = [line.split(" ", 2) for line in self.path.read_text().splitlines() if line.count(" ") >= 2]
-            assert self.process.poll() is None, self.path.read_text()[-2000:]
-            if rows and float(rows[-1][0]) >= until:
+        for _ in range(500):
+            rows = [line.split(" ", 3) for line in self.path.read_text().splitlines()]
+            assert self.process.poll() is None and all(len(row) == 4 for row in rows), rows[-9:]
+            last = {row[0]: float(row[1]) for row in rows}
+            if len(last) == CONNECTIONS and min(last.values()) >= until:
                 break
-            time.sleep(0.02)
-        rows = [(float(took), failure) for due, took, failure in rows if since <= float(due) <= until]
+            time.sleep(0.01)
+        else:
+            raise AssertionError("the neighbour waits for answers")
+        rows = [(float(took), failure) for _, due, took, failure in rows if since <= float(due) <= until]
         return [took for took, _ in rows], [failure for _, failure in rows if failure]
 
     def p99(self, since, until):
@@ -197,7 +201,7 @@ class Scales:
             grown = max(toll.grown for toll in tolls)
             seconds = self.own(tolls)
             memory_max = GAIN * attack.bytes + FLOOR_BYTES + CONNECTION_BYTES * attack.connections
-            seconds_max = (GAIN * attack.bytes * self.per_byte + CONNECTIONS * attack.connections * self.per_connection
+            seconds_max = (GAIN * attack.bytes * self.per_byte + DIALS * attack.connections * self.per_connection
                            + FLOOR_SECONDS)
             slowest_max = max(2 * self.quiet, self.quiet + FLOOR_LATENCY)
             told = (f"{attack.connections} connections and {attack.bytes} bytes cost {grown >> 10} KiB (may be "
