@@ -91,6 +91,7 @@ inline constexpr uint32_t sessions_per_lane = 100;
 inline constexpr uint32_t lanes_per_destination =
     40;  // per source pod, destination and worker: 4,000 sessions
 inline constexpr uint32_t connections_per_pod = 20'000;  // per worker
+inline constexpr uint32_t requests_per_pod = 20'000;     // in flight, per worker
 inline constexpr int connect_tries = 3;
 inline constexpr int listen_backlog = 4096;
 
