@@ -42,6 +42,7 @@ struct Context {
   std::unordered_map<std::string, std::shared_ptr<const tls::Context>> certificates;  // by identity
   uint64_t live_flows = 0;
   uint32_t connections_per_pod = limits::connections_per_pod;
+  uint32_t requests_per_pod = limits::requests_per_pod;
   bool draining = false;
 
   Context(io::Driver& driver, telemetry::LogWriter* writer, uint32_t worker, uint32_t workers, uint64_t seed)

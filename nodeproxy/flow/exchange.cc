@@ -66,6 +66,14 @@ io::Task<void> Exchange::run(http::Piece first) {
 
 io::Task<void> Exchange::serve(http::Piece first) {
   whole_ = first.end;
+  LocalPod& pod = client_.flow.owner;
+  const Permit in_flight(++pod.request_count);
+  if (pod.request_count > context_.requests_per_pod) {
+    fail(Error{Source::downstream, Reason::overloaded, 0, {}});
+    LocalAnswer refusal{status_of(Reason::overloaded), Reason::overloaded, {}};
+    co_await answer(std::move(refusal));
+    co_return;
+  }
   // Without content there is nothing to continue with (RFC 9110 section 10.1.1), and servers differ on what it means.
   if (first.end && first.body.empty()) head_->headers.remove("expect");
   auto local = decide(client_, *head_, plan_);
@@ -129,7 +137,7 @@ io::Task<void> Exchange::tries(http::Piece first) {
       co_return;
     }
     if (!cancelled() && !responded_ && why.source != Source::downstream) {
-      LocalAnswer failure{status_of(why.reason), why.reason, {}};
+      LocalAnswer failure{status_of(why.reason, why.source), why.reason, {}};
       co_await answer(std::move(failure));
     }
     co_return;

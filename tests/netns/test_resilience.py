@@ -127,6 +127,33 @@ def test_a_time_out_of_the_service_is_a_504_in_time(mesh):
     assert time.monotonic() - begun < 1.5
 
 
+def test_an_idle_time_out_of_the_service_ends_what_no_longer_moves_and_nothing_else(mesh):
+    traffic(mesh, timeouts={"idle": "400ms"})
+    begun = time.monotonic()
+    assert mesh.ask(fields=do(sleep=3)).status == 504
+    assert 0.3 < time.monotonic() - begun < 1.5
+    mesh.entry("node-1", kind="request", reason="idle_timeout", status=504)
+
+
+def test_an_idle_time_out_is_between_bytes_and_not_of_the_whole(mesh):
+    mesh.apply("TrafficPolicy", "v2", targetRefs=[{"kind": "Service", "name": "web-v2"}], timeouts={"idle": "600ms"})
+    with mesh.both_ends() as ends:
+        ends.client.send_request()
+        server = ends.accept()
+        server.request()
+        server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        ends.client.head()
+        for _ in range(8):  # longer than the time-out together
+            time.sleep(0.2)
+            server.send(b"1\r\nx\r\n")
+            assert ends.client.take(6) == b"1\r\nx\r\n"
+        begun = time.monotonic()
+        with pytest.raises((Ended, ConnectionResetError)):
+            ends.client.line()
+        assert 0.3 < time.monotonic() - begun < 3
+    mesh.entry("node-1", kind="request", reason="idle_timeout", status=200)
+
+
 def test_an_open_stream_is_not_ended_for_being_idle(mesh):
     with mesh.both_ends() as ends:
         ends.client.send_request()
