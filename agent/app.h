@@ -19,7 +19,7 @@
 #include "agent/identity/embedded_ca.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/watch.h"
-#include "agent/metrics.h"
+#include "agent/metrics_table.h"
 #include "agent/options.h"
 #include "agent/redirect/redirect.h"
 #include "agent/serve/proxy_server.h"
@@ -72,7 +72,7 @@ class App {
 
   Loop& loop_;
   const AgentOptions options_;
-  Metrics metrics_;
+  Metrics metrics_{"agent", agent_metrics()};
   std::unique_ptr<Redirect> redirect_;
   std::unique_ptr<RedirectCapture> capture_;
   std::unique_ptr<EmbeddedCa> ca_;
