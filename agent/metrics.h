@@ -21,8 +21,8 @@ class Metrics {
  public:
   using Labels = std::map<std::string, std::string>;
 
-  // The table outlives this; weir_build_info is added to it.
-  Metrics(std::string component, std::span<const DescribedMetric> table);
+  // The table, which has weir_build_info, outlives this.
+  Metrics(const std::string& component, std::span<const DescribedMetric> table);
   void set(const std::string& name, double value, const Labels& labels = {});
   void add(const std::string& name, double value = 1, const Labels& labels = {});
   // Forgets every label set of a name: before setting the ones that are still true.
@@ -35,5 +35,7 @@ class Metrics {
   mutable std::mutex mutex_;
   std::map<std::string, std::map<Labels, double>> values_;
 };
+
+std::span<const DescribedMetric> agent_metrics();
 
 }  // namespace weir::agent

@@ -5,6 +5,7 @@
 namespace weir::agent::controller {
 
 inline constexpr DescribedMetric kMetrics[] = {
+    {"weir_build_info", false, "Always 1; the version is in the labels."},
     {"weir_controller_leader", false,
      "1 while this replica holds the Lease: it makes roots and writes status."},
     {"weir_controller_ready", false, "1 while this replica can sign."},

@@ -1,5 +1,5 @@
 // The agent's numbers in Prometheus' text.
-#include "agent/metrics_table.h"
+#include "agent/metrics.h"
 
 #include <catch2/catch.hpp>
 

@@ -20,7 +20,7 @@ namespace {
 
 struct Fixture {
   Loop loop;
-  std::vector<FakeServer::Request> requests;
+  std::deque<FakeServer::Request> requests;
   FakeServer server{loop, [this](const FakeServer::Request& request) { requests.push_back(request); }};
   ClientOptions options;
   std::filesystem::path token =

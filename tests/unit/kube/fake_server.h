@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
