@@ -10,19 +10,26 @@
 namespace weir::agent {
 namespace {
 
-struct Described {
-  const char* name;
-  prometheus::MetricType type;
-  const char* help;
-};
-
-constexpr auto kGauge = prometheus::MetricType::Gauge;
-constexpr auto kCounter = prometheus::MetricType::Counter;
-constexpr Described kTable[] = {
+constexpr bool kGauge = false, kCounter = true;
+constexpr DescribedMetric kTable[] = {
     {"weir_build_info", kGauge, "Always 1; the version is in the labels."},
     {"weir_agent_source_files", kGauge, "YAML files in the source directory."},
     {"weir_agent_source_errors", kGauge, "Files refused now; their last good state counts. See /status."},
     {"weir_agent_source_reads_total", kCounter, "Readings of the source directory that found a change."},
+    {"weir_agent_kube_connected", kGauge,
+     "1 while the watch of a kind at the API server is open; what was known stays without it."},
+    {"weir_agent_kube_installed", kGauge, "0 while the API server does not know a kind."},
+    {"weir_agent_kube_objects", kGauge, "Objects of a kind that the API server has."},
+    {"weir_agent_kube_lists_total", kCounter, "Lists read completely, by kind."},
+    {"weir_agent_kube_watches_total", kCounter, "Watches begun, by kind."},
+    {"weir_agent_kube_events_total", kCounter, "Events received, bookmarks too, by kind."},
+    {"weir_agent_kube_failures_total", kCounter,
+     "Lists and watches that failed, by kind; they are tried again."},
+    {"weir_agent_kube_empty_lists_total", kCounter,
+     "Lists that came out empty where there were objects; they are believed when read twice."},
+    {"weir_agent_kube_empty_list_doubted", kGauge,
+     "1 while an empty list is not believed and what was before it is kept."},
+    {"weir_agent_kube_received_bytes_total", kCounter, "Bytes that the API server sent."},
     {"weir_agent_notes", kGauge,
      "Objects accepted that do not resolve, such as a targetRef to nothing. See /status."},
     {"weir_agent_derive_seconds", kGauge, "How long the last derivation of the configuration took."},
@@ -52,9 +59,11 @@ constexpr Described kTable[] = {
 
 }  // namespace
 
-Metrics::Metrics() {
-  for (const auto& described : kTable) values_[described.name];
-  set("weir_build_info", 1, {{"component", "agent"}, {"version", WEIR_VERSION}});
+std::span<const DescribedMetric> agent_metrics() { return kTable; }
+
+Metrics::Metrics(const std::string& component, std::span<const DescribedMetric> table) : table_(table) {
+  for (const auto& described : table_) values_[described.name];
+  set("weir_build_info", 1, {{"component", component}, {"version", WEIR_VERSION}});
 }
 
 void Metrics::set(const std::string& name, double value, const Labels& labels) {
@@ -82,14 +91,15 @@ double Metrics::get(const std::string& name, const Labels& labels) const {
 std::string Metrics::text() const {
   std::vector<prometheus::MetricFamily> families;
   const std::lock_guard lock(mutex_);
-  for (const auto& described : kTable) {
+  for (const auto& described : table_) {
     const auto& values = values_.at(described.name);
     if (values.empty()) continue;
-    prometheus::MetricFamily family{described.name, described.help, described.type, {}};
+    const auto type = described.counter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
+    prometheus::MetricFamily family{described.name, described.help, type, {}};
     for (const auto& [labels, value] : values) {
       prometheus::ClientMetric metric;
       for (const auto& [label, word] : labels) metric.label.push_back({label, word});
-      (described.type == kGauge ? metric.gauge.value : metric.counter.value) = value;
+      (described.counter ? metric.counter.value : metric.gauge.value) = value;
       family.metric.push_back(std::move(metric));
     }
     families.push_back(std::move(family));
