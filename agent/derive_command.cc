@@ -5,6 +5,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -30,9 +31,18 @@ Json resource_json(const std::string& bytes) {
   return done.ok() ? Json::parse(text, nullptr, false) : Json(nullptr);
 }
 
-Json derived_json(const Derived& derived, const ObjectSource& source) {
+// "WORKLOAD" → how many, and what became of time.
+Json summary_json(const Derived& derived, std::chrono::duration<double> took) {
+  std::map<std::string, size_t> kinds;
+  for (const auto& [id, bytes] : derived.resources) ++kinds[id.text().substr(0, id.text().find(' '))];
+  return {{"kinds", kinds}, {"derive_seconds", took.count()}};
+}
+
+Json derived_json(const Derived& derived, const ObjectSource& source, bool resources) {
   Json out{{"resources", Json::object()}, {"local_pods", Json::array()}, {"notes", Json::array()}};
-  for (const auto& [id, bytes] : derived.resources) out["resources"][id.text()] = resource_json(bytes);
+  for (const auto& [id, bytes] : derived.resources) {
+    if (resources) out["resources"][id.text()] = resource_json(bytes);
+  }
   for (const auto& pod : derived.local_pods) {
     out["local_pods"].push_back({{"uid", pod.uid},
                                  {"name", pod.name.text()},
@@ -49,7 +59,7 @@ Json derived_json(const Derived& derived, const ObjectSource& source) {
 
 }  // namespace
 
-int print_derived(const AgentOptions& options, bool follow) {
+int print_derived(const AgentOptions& options, const DeriveOutput& output) {
   Loop loop;
   auto opened = open_source(loop, options);
   std::unique_ptr<Announcements> announced;
@@ -66,17 +76,19 @@ int print_derived(const AgentOptions& options, bool follow) {
   const TrustBundle no_roots;
   bool printed = false;
   opened->source->start([&] {
-    announced->read();
+    if (options.kubernetes || std::filesystem::exists(options.shared_dir / "captured")) announced->read();
+    const auto begun = Loop::Clock::now();
     const Derived derived =
         derive({source.objects(), options.node, options.trust_domain, announced->uids(), no_roots});
-    fmt::print(
-        "{}\n",
-        derived_json(derived, source).dump(follow ? -1 : 1, ' ', false, Json::error_handler_t::replace));
+    const auto took = Loop::Clock::now() - begun;
+    Json out = derived_json(derived, source, !output.summary);
+    if (output.summary) out["resources"] = summary_json(derived, took);
+    fmt::print("{}\n", out.dump(output.follow ? -1 : 1, ' ', false, Json::error_handler_t::replace));
     std::fflush(stdout);
     printed = true;
-    if (!follow) loop.stop();
+    if (!output.follow) loop.stop();
   });
-  if (!follow) {
+  if (!output.follow) {
     loop.after(kPatience, [&] { loop.stop(); });
   }
   loop.run();

@@ -5,7 +5,12 @@
 
 namespace weir::agent {
 
-// With `follow` a line for each change, until it is interrupted; else once, readable. The exit code.
-int print_derived(const AgentOptions& options, bool follow);
+struct DeriveOutput {
+  bool follow = false;   // a line for each change, until it is interrupted; else once, readable
+  bool summary = false;  // how many resources of each kind, and what deriving them took
+};
+
+// The exit code.
+int print_derived(const AgentOptions& options, const DeriveOutput& output);
 
 }  // namespace weir::agent

@@ -99,6 +99,46 @@ int ca_retire(const AgentOptions& options, const std::string& id) {
   return done ? 0 : complain(done.error());
 }
 
+bool names_are_good(const AgentOptions& options) {
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
+  };
+  if (options.node.empty() || !std::ranges::all_of(options.node, plain)) {
+    log::error("--node is needed: a node's name of lower case letters, digits, dots and dashes");
+    return false;
+  }
+  if (options.trust_domain.empty() ||
+      !std::ranges::all_of(options.trust_domain, [&](char c) { return plain(c) || c == '_'; })) {
+    log::error("--trust-domain {} is no SPIFFE trust domain", options.trust_domain);
+    return false;
+  }
+  return true;
+}
+
+void add_source_options(CLI::App& cli, AgentOptions& options) {
+  auto* source = cli.add_option("--source", options.source_dir, "directory of YAML objects");
+  auto* kubernetes =
+      cli.add_flag("--kubernetes", options.kubernetes, "objects come from the API server")->excludes(source);
+  cli.add_option("--api-server", options.api_server, "https://HOST:PORT, unless as a pod is told")
+      ->needs(kubernetes);
+  cli.add_option("--kube-ca", options.kube_ca, "roots of the API server's certificate")->needs(kubernetes);
+  cli.add_option("--kube-token", options.kube_token, "file with the token, read anew for each request")
+      ->needs(kubernetes);
+  cli.add_option("--kube-cert", options.kube_certificate, "a client certificate, in place of a token")
+      ->needs(kubernetes);
+  cli.add_option("--kube-key", options.kube_key, "its key")->needs(kubernetes);
+}
+
+// The `derive` command; its flags are how to print.
+CLI::App* add_derive(CLI::App& cli, DeriveOutput& output) {
+  auto* command =
+      cli.add_subcommand("derive", "print what would be configured on --node, as JSON; changes nothing")
+          ->fallthrough();
+  command->add_flag("--follow", output.follow, "a line for each change, until interrupted");
+  command->add_flag("--summary", output.summary, "numbers in place of the resources");
+  return command;
+}
+
 int ca_list(const AgentOptions& options) {
   const auto roots = read_roots(options.ca_dir);
   if (!roots) return complain(roots.error());
@@ -119,17 +159,7 @@ int main(int argc, char** argv) {
   cli.add_option("--node", options.node, "name of this node")->check([](const std::string& name) {
     return name.empty() ? "must not be empty" : "";
   });
-  auto* source = cli.add_option("--source", options.source_dir, "directory of YAML objects");
-  auto* kubernetes =
-      cli.add_flag("--kubernetes", options.kubernetes, "objects come from the API server")->excludes(source);
-  cli.add_option("--api-server", options.api_server, "https://HOST:PORT, unless as a pod is told")
-      ->needs(kubernetes);
-  cli.add_option("--kube-ca", options.kube_ca, "roots of the API server's certificate")->needs(kubernetes);
-  cli.add_option("--kube-token", options.kube_token, "file with the token, read anew for each request")
-      ->needs(kubernetes);
-  cli.add_option("--kube-cert", options.kube_certificate, "a client certificate, in place of a token")
-      ->needs(kubernetes);
-  cli.add_option("--kube-key", options.kube_key, "its key")->needs(kubernetes);
+  add_source_options(cli, options);
   cli.add_option("--state-dir", options.state_dir, "what must survive a restart; also the lock")
       ->capture_default_str();
   cli.add_option("--shared-dir", options.shared_dir, "announcements, shared by all nodes")
@@ -155,11 +185,8 @@ int main(int argc, char** argv) {
   auto* run_command = cli.add_subcommand("run", "run the agent (the default)")->fallthrough();
   auto* uninstall_command =
       cli.add_subcommand("uninstall", "leave pods and node as they were")->fallthrough();
-  auto* derive_command =
-      cli.add_subcommand("derive", "print what would be configured on --node, as JSON; changes nothing")
-          ->fallthrough();
-  bool follow = false;
-  derive_command->add_flag("--follow", follow, "a line for each change, until interrupted");
+  DeriveOutput output;
+  auto* derive_command = add_derive(cli, output);
   std::vector<std::string> files;
   auto* validate_command = cli.add_subcommand("validate", "whether the agent would take these files");
   validate_command->add_option("file", files, "YAML, as kubectl takes it")->required();
@@ -186,22 +213,11 @@ int main(int argc, char** argv) {
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);
-  const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
-  };
-  if (options.node.empty() || !std::ranges::all_of(options.node, plain)) {
-    log::error("--node is needed: a node's name of lower case letters, digits, dots and dashes");
-    return 2;
-  }
-  if (options.trust_domain.empty() ||
-      !std::ranges::all_of(options.trust_domain, [&](char c) { return plain(c) || c == '_'; })) {
-    log::error("--trust-domain {} is no SPIFFE trust domain", options.trust_domain);
-    return 2;
-  }
+  if (!names_are_good(options)) return 2;
   if (*uninstall_command) return uninstall(options);
   if (options.source_dir.empty() && !options.kubernetes) {
     log::error("--source DIR or --kubernetes is needed{}", *run_command ? "" : "; see --help");
     return 2;
   }
-  return *derive_command ? print_derived(options, follow) : run(options);
+  return *derive_command ? print_derived(options, output) : run(options);
 }

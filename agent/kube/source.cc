@@ -95,7 +95,10 @@ void Source::tell_later() {
 }
 
 std::string Source::status_json() const {
-  Json out{{"server", client_.options().server}, {"connected", connected()}, {"kinds", Json::array()}};
+  Json out{{"server", client_.options().server},
+           {"connected", connected()},
+           {"received_bytes", client_.bytes_received()},
+           {"kinds", Json::array()}};
   for (const auto& reflector : reflectors_) {
     const ReflectorStatus status = reflector->status();
     out["kinds"].push_back({{"kind", reflector->resource().kind},

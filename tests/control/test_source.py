@@ -274,14 +274,15 @@ def test_without_weirs_own_kinds_nothing_is_derived_and_without_routes_everythin
     with ControlPlane() as bare:
         token = reader(bare, tmp_path / "token")
         with Follower(NODE, *arguments(bare, token)) as follower:
-            follower.until(lambda: any("PeerAuthentication" in line and "not installed" in line for line in follower.log),
-                           "it is said what is missing")
+            follower.until(lambda: any("PeerAuthentication" in line and "not installed" in line
+                                       for line in follower.log), "it is said what is missing")
             assert any("HTTPRoute" in line and "Gateway API" in line for line in follower.log)
             assert not follower.states
             install_crds(bare)
             follower.until(lambda: follower.states, "a first state, once they are installed", 60)
             assert not follower.kind("HTTPRoute")["installed"]
             bare.install_gateway_api()
-            bare.apply([service("web", namespace="default"), route("HTTPRoute", "web", {"parentRefs": [to("web")]}, namespace="default")])
+            bare.apply([service("web", namespace="default"),
+                        route("HTTPRoute", "web", {"parentRefs": [to("web")]}, namespace="default")])
             follower.until(lambda: follower.kind("HTTPRoute")["objects"] == 1, "the route", 60)
             assert list(itertools.chain(follower.states[-1]["errors"])) == []
