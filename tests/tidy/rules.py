@@ -15,7 +15,7 @@ FUNCTION_LINES_MAX = 80
 COLUMNS_MAX = 130  # clang-format keeps C++ at 110; comments, tables and Python get a little more
 # What may stand at the top of the repository (charts/ comes with Kubernetes).
 TOP = {"CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "dev", "bpf", "nodeproxy", "agent", "charts",
-       "tests", "bench", "build"}
+       "tests", "bench", "build", "image"}
 
 # Include arrows: which directories of nodeproxy/ may be included from which. Every room may also include base/ and
 # config/snapshot.h.
