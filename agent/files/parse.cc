@@ -108,4 +108,20 @@ Parsed parse_yaml(const std::string& file, const std::string& text) {
   return parsed;
 }
 
+Parsed parse_json(const std::string& name, const nlohmann::json& object) {
+  Parsed parsed;
+  const Field document(object, "");
+  try {
+    if (auto read = read_object(document)) {
+      parsed.objects.push_back(std::move(*read));
+    } else {
+      ++parsed.passed_over;
+    }
+  } catch (const Refused& refused) {
+    parsed.error = SourceError{name, 0, refused.reason};
+    salvage_policies({document}, parsed.error->text(), parsed);
+  }
+  return parsed;
+}
+
 }  // namespace weir::agent

@@ -1,9 +1,11 @@
 #pragma once
-// The text of one YAML file → the objects in it, or the one error for which the file is refused whole.
+// The text of one YAML file → the objects in it, or the one error for which the file is refused whole; and the same of
+// one JSON value.
 //
 // Kinds: Namespace, Node, Pod, Service, EndpointSlice, the ConfigMap weir-system/weir, Weir's own kinds, HTTPRoute,
 // GRPCRoute and ReferenceGrant of the Gateway API, and List of these (as `kubectl get -o yaml` prints). Kinds of other
 // programs are passed over and counted; an unknown kind of weir.dev refuses the file. Pure: no file system. Thread: any.
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,5 +33,7 @@ struct Parsed {
 };
 
 Parsed parse_yaml(const std::string& file, const std::string& text);
+// One object, as the API server sends it: with its apiVersion and kind. `name` stands for the file in errors.
+Parsed parse_json(const std::string& name, const nlohmann::json& object);
 
 }  // namespace weir::agent

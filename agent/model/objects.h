@@ -182,6 +182,9 @@ struct Objects {
   std::map<ObjectName, ReferenceGrant> reference_grants;
 
   void add(Object object);
+  // `kind`: the index in Object. Cluster-wide kinds have no namespace in their name.
+  const Meta* find(size_t kind, const ObjectName& name) const;
+  void remove(size_t kind, const ObjectName& name);
 };
 
 // Whether every label of `selector` is among `labels`; an empty selector selects everything.

@@ -46,6 +46,7 @@ AGENT_ARROWS = {
     "model": set(),
     "loop": set(),
     "files": {"model", "loop"},
+    "kube": {"model", "loop", "files"},
     "derive": {"model"},
     "identity": {"loop"},
     "serve": {"loop", "derive"},
@@ -63,6 +64,7 @@ EXTERNAL = {
     "bpf/libbpf.h": ("agent/redirect/", "tests/bpf/"),
     "bpf/bpf.h": ("agent/redirect/", "tests/bpf/"),
     "yaml-cpp/": ("agent/files/", "tests/"),
+    "curl/": ("agent/kube/",),
     "catch2/": ("tests/",),
 }
 # Where bytes flow: one thread each, no locks, errors are values.
