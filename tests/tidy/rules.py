@@ -51,7 +51,8 @@ AGENT_ARROWS = {
     "identity": {"loop"},
     "serve": {"loop", "derive"},
     "redirect": set(),
-    "enrol": {"model", "loop", "derive", "redirect", "serve"},
+    "cni": set(),
+    "enrol": {"model", "loop", "derive", "redirect", "serve", "cni"},
     "cli": set(),
 }
 # Outside headers that only some directories may see.
