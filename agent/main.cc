@@ -1,4 +1,5 @@
-// weir-agent: run (the default), uninstall, ca rotate | retire | list. Parses the command line and owns what run needs.
+// weir-agent: run (the default), uninstall, validate, ca rotate | retire | list. Parses the command line and owns what run
+// needs.
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -13,6 +14,7 @@
 #include "agent/admin.h"
 #include "agent/app.h"
 #include "agent/loop/files.h"
+#include "agent/validate.h"
 #include "nodeproxy/base/log.h"
 
 namespace {
@@ -160,6 +162,9 @@ int main(int argc, char** argv) {
   auto* run_command = cli.add_subcommand("run", "run the agent (the default)")->fallthrough();
   auto* uninstall_command =
       cli.add_subcommand("uninstall", "leave pods and node as they were")->fallthrough();
+  std::vector<std::string> files;
+  auto* validate_command = cli.add_subcommand("validate", "whether the agent would take these files");
+  validate_command->add_option("file", files, "YAML, as kubectl takes it")->required();
   auto* ca = cli.add_subcommand("ca", "the roots in --ca-dir")->fallthrough();
   auto* rotate = ca->add_subcommand("rotate", "add a root, which will sign; prints its id")->fallthrough();
   auto* retire = ca->add_subcommand("retire", "remove a root: what it signed is refused")->fallthrough();
@@ -179,6 +184,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.certificate_life = *seconds;
+  if (*validate_command) return validate_files(files) ? 0 : 1;
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);
