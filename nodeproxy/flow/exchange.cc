@@ -124,8 +124,11 @@ io::Task<void> Exchange::tries(http::Piece first) {
     }
     if (again) continue;
     fail(why);
-    const bool elsewhere = !reached && is_for_another_endpoint(why);
-    if (!cancelled() && !responded_ && !elsewhere && why.source != Source::downstream) {
+    if (!cancelled() && !reached && is_for_another_endpoint(why)) {
+      stream_.reset(Error{Source::local, Reason::not_reached, 0, {}});
+      co_return;
+    }
+    if (!cancelled() && !responded_ && why.source != Source::downstream) {
       LocalAnswer failure{status_of(why.reason), why.reason, {}};
       co_await answer(std::move(failure));
     }

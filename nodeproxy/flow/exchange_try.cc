@@ -188,9 +188,11 @@ bool Exchange::may_retry(const Try* attempt, const Error& why) {
 }
 
 // The proxy of the client may try another endpoint, if it learns that this application was not reached: the end of the
-// stream says so (REFUSED_STREAM, or a reset of the session by this reason). An answer of ours would be final.
+// stream says so (REFUSED_STREAM, or a reset of the session for not_reached). An answer of ours would be final.
 bool Exchange::is_for_another_endpoint(const Error& why) const {
-  return client_.inbound && client_.on_refused && !responded_ && http::application_unreached(why.reason);
+  if (!client_.inbound || !client_.on_refused || responded_) return false;
+  return why.reason == Reason::refused || why.reason == Reason::unreachable ||
+         why.reason == Reason::connect_timeout;
 }
 
 bool Exchange::within_budget() {

@@ -16,8 +16,18 @@ io::Task<Result<io::Buffer>> SocketBytes::read() {
 }
 
 io::Task<Status> SocketBytes::write(io::Buffer buffer, io::TimePoint deadline) {
+  return send(std::move(buffer), deadline, false);
+}
+
+io::Task<Status> SocketBytes::write_last(io::Buffer buffer, io::TimePoint deadline) {
+  const Status sent = co_await send(std::move(buffer), deadline, true);
+  if (sent) finish();
+  co_return sent;
+}
+
+io::Task<Status> SocketBytes::send(io::Buffer buffer, io::TimePoint deadline, bool more) {
   if (buffer.empty()) co_return Status();
-  const Status sent = co_await socket_.send(buffer.bytes(), deadline);
+  const Status sent = co_await socket_.send(buffer.bytes(), deadline, more);
   if (!sent && sent.error().reason == Reason::connect_timeout)  // the awaiter's name for its deadline
     co_return fail(Source::kernel, Reason::detect_timeout, ETIMEDOUT);
   co_return sent;
@@ -36,9 +46,7 @@ io::Task<Result<io::Buffer>> SessionBytes::read() { co_return co_await session.r
 
 bool SessionBytes::unprocessed() const {
   if (!session.failed()) return false;
-  // Also when it had been opened: a proxy that parses HTTP says so when it could not reach its application.
-  const Reason why = session.failed()->reason;
-  return !written_ || session.untouched() || why == Reason::refused || why == Reason::unreachable;
+  return !written_ || session.untouched() || session.failed()->reason == Reason::not_reached;
 }
 
 io::Task<Status> SessionBytes::accepted(io::TimePoint deadline) {
