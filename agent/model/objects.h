@@ -89,6 +89,7 @@ struct MeshSettings {
   std::vector<std::string> pod_cidrs, service_cidrs;
   bool allow_unknown_destinations = false;
   bool same_node_encrypted = false;
+  bool enrol_nobody = false;  // labels count for nothing: every pod is let go
   uint32_t sessions_per_lane = 0;
 };
 

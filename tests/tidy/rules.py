@@ -52,7 +52,7 @@ AGENT_ARROWS = {
     "serve": {"loop", "derive"},
     "redirect": set(),
     "cni": set(),
-    "enrol": {"model", "loop", "derive", "redirect", "serve", "cni"},
+    "enrol": {"model", "loop", "derive", "redirect", "serve", "cni", "kube"},
     "cli": set(),
 }
 # Outside headers that only some directories may see.
