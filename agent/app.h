@@ -13,7 +13,10 @@
 #include <vector>
 
 #include "agent/derive/derive.h"
+#include "agent/enrol/cni.h"
+#include "agent/enrol/cni_install.h"
 #include "agent/enrol/enrolment.h"
+#include "agent/enrol/netns_finder.h"
 #include "agent/enrol/route_watch.h"
 #include "agent/files/directory.h"
 #include "agent/identity/embedded_ca.h"
@@ -52,6 +55,9 @@ class App {
   App(Loop& loop, AgentOptions options);
   Status open();
   Status listen();
+  Enrolment::Options enrolment_options();
+  Status open_cni();
+  void refresh_cni_metrics();
 
   void source_changed(const std::set<std::string>& names, bool all);
   void announcements_changed();
@@ -65,7 +71,7 @@ class App {
 
   std::vector<PodCheck> check_all();
   void watch_over_capture();
-  void check_and_mend(const LocalPodSpec& pod);
+  void check_and_mend(const PodStatus& pod);
   std::map<std::string, std::string> broken_parts(const std::string& uid);
   void reconcile();
   void refresh_metrics();
@@ -73,6 +79,7 @@ class App {
   Loop& loop_;
   const AgentOptions options_;
   Metrics metrics_;
+  std::unique_ptr<NetnsFinder> finder_;
   std::unique_ptr<Redirect> redirect_;
   std::unique_ptr<RedirectCapture> capture_;
   std::unique_ptr<EmbeddedCa> ca_;
@@ -80,6 +87,8 @@ class App {
   std::optional<Directory> directory_;
   std::unique_ptr<ProxyServer> server_;
   std::unique_ptr<Enrolment> enrolment_;
+  std::unique_ptr<Cni> cni_;
+  std::unique_ptr<CniInstall> cni_install_;
   std::unique_ptr<RouteWatch> route_watch_;
   std::unique_ptr<DirectoryWatch> source_watch_, shared_watch_, ca_watch_, netns_watch_;
 
