@@ -38,7 +38,10 @@ CniInstall::~CniInstall() { loop_.cancel(timer_); }
 void CniInstall::keep() {
   loop_.cancel(timer_);
   const Status done = bring_up_to_date();
-  const std::string before = std::exchange(error_, done ? std::string() : done.error().describe());
+  const std::string why = done                  ? std::string()
+                          : done.error().detail ? *done.error().detail
+                                                : done.error().describe();
+  const std::string before = std::exchange(error_, why);
   if (done && !primary_.empty()) {
     const std::string first = first_configuration(options_.conf_dir);
     if (first != options_.file) {

@@ -51,11 +51,14 @@ bool NetnsFinder::is_sandbox_program(const std::string& program) {
 
 void NetnsFinder::give(const std::string& uid, const std::string& host_path) { given_[uid] = host_path; }
 
-// By way of the host's first process, so that what the host has mounted since this process started is there as well.
+// By way of the node's first process, so that what the node has mounted since this one started is there as well. Where
+// runtime and agent share a file system of their own, as it is.
 fs::path NetnsFinder::given(const std::string& uid) const {
   const auto found = given_.find(uid);
   if (found == given_.end()) return {};
-  return options_.host_proc / "1/root" / fs::path(found->second).relative_path();
+  const fs::path as_said = found->second;
+  auto by_node = options_.host_proc / "1/root" / as_said.relative_path();
+  return !namespace_id(by_node) && namespace_id(as_said) ? as_said : by_node;
 }
 
 Result<FoundNetns> NetnsFinder::find(const LocalPodSpec& pod, const fs::path& known) const {
@@ -72,9 +75,7 @@ Result<FoundNetns> NetnsFinder::find(const LocalPodSpec& pod, const fs::path& kn
     return found;
   }
   // A path that the plugin told an earlier agent. One by a process's number may be another's by now.
-  const bool by_name =
-      !known.empty() && known.string().starts_with((options_.host_proc / "1/root/").string());
-  if (by_name) {
+  if (!known.empty() && !known.string().ends_with("/ns/net")) {
     if (auto found = by_path(known, pod)) return found;
   }
   return by_cgroup(pod);

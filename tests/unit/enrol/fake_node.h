@@ -68,6 +68,7 @@ struct TestNode {
   Loop loop;
   FakeCapture capture{log};
   std::optional<Announcements> announcements;
+  std::function<Result<FoundNetns>(const LocalPodSpec&)> find;  // in place of the directory, where it is set
   bool connected = true;
   std::optional<Enrolment> enrolment;
 
@@ -91,6 +92,7 @@ struct TestNode {
     announcements = std::move(*opened);
     Enrolment::Options options;
     options.find_netns = [this](const LocalPodSpec& pod, const std::filesystem::path& known) {
+      if (find) return find(pod);
       return NetnsFinder({path / "netns", "/proc", {}}).find(pod, known);
     };
     options.found = [this](FoundAs found, uint64_t ended, uint64_t left) {
