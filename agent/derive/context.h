@@ -38,6 +38,8 @@ struct Context {
   ByNamespace<AuthorizationPolicy> policies;
   ByNamespace<TrafficPolicy> traffic;
 
+  // The pod's own, or what stands in for them.
+  const std::vector<std::string>& addresses_of(const Pod& pod) const;
   pb::Locality locality_of(const std::string& node) const;
   // The workload a slice's endpoint is: by its targetRef, else by its address; empty: none that is known.
   std::string workload_of(const SliceEndpoint& endpoint) const;
