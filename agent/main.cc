@@ -1,5 +1,5 @@
-// weir-agent: run (the default), uninstall, validate, ca rotate | retire | list. Parses the command line and owns what run
-// needs.
+// weir-agent: run (the default), uninstall, ca rotate | retire | list, and those of commands.h. Parses the command line and
+// owns what run needs.
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -13,8 +13,8 @@
 
 #include "agent/admin.h"
 #include "agent/app.h"
+#include "agent/commands.h"
 #include "agent/loop/files.h"
-#include "agent/validate.h"
 #include "nodeproxy/base/log.h"
 
 namespace {
@@ -104,6 +104,28 @@ int uninstall(const AgentOptions& options) {
   return code;
 }
 
+// In a container that must not end: the DaemonSet of helm uninstall.
+int stay() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  int signal = 0;
+  return ::sigwait(&set, &signal) == 0 ? 0 : 1;
+}
+
+// What else was put on the node for Weir, named by who put it there.
+int remove_all(const std::vector<std::string>& paths) {
+  int code = 0;
+  for (const auto& path : paths) {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+    if (error) code = complain(fail(Source::agent, Reason::io, "cannot remove " + path, error.value()).error());
+  }
+  return code;
+}
+
 int ca_rotate(const AgentOptions& options) {
   const auto id = rotate_root(options.ca_dir);
   if (!id) return complain(id.error());
@@ -162,9 +184,11 @@ int main(int argc, char** argv) {
   auto* run_command = cli.add_subcommand("run", "run the agent (the default)")->fallthrough();
   auto* uninstall_command =
       cli.add_subcommand("uninstall", "leave pods and node as they were")->fallthrough();
-  std::vector<std::string> files;
-  auto* validate_command = cli.add_subcommand("validate", "whether the agent would take these files");
-  validate_command->add_option("file", files, "YAML, as kubectl takes it")->required();
+  const Commands commands(cli);
+  std::vector<std::string> also_remove;
+  bool stays = false;
+  uninstall_command->add_option("--remove", also_remove, "files or directories to remove afterwards");
+  uninstall_command->add_flag("--stay", stays, "then wait for a signal");
   auto* ca = cli.add_subcommand("ca", "the roots in --ca-dir")->fallthrough();
   auto* rotate = ca->add_subcommand("rotate", "add a root, which will sign; prints its id")->fallthrough();
   auto* retire = ca->add_subcommand("retire", "remove a root: what it signed is refused")->fallthrough();
@@ -184,7 +208,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.certificate_life = *seconds;
-  if (*validate_command) return validate_files(files) ? 0 : 1;
+  if (const auto code = commands.run()) return *code;
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);
@@ -200,7 +224,10 @@ int main(int argc, char** argv) {
     log::error("--trust-domain {} is no SPIFFE trust domain", options.trust_domain);
     return 2;
   }
-  if (*uninstall_command) return uninstall(options);
+  if (*uninstall_command) {
+    const int left = uninstall(options), kept = left == 0 ? remove_all(also_remove) : 0;
+    return left != 0 || kept != 0 ? 1 : stays ? stay() : 0;
+  }
   if (options.source_dir.empty()) {
     log::error("--source DIR is needed{}", *run_command ? "" : "; see --help");
     return 2;
