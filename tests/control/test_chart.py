@@ -175,3 +175,10 @@ def test_no_role_reads_secrets_at_large_or_writes_what_it_need_not(objects):
                 writes = set(rule["verbs"]) - {"get", "list", "watch"}
                 assert not writes or rule["resources"] == ["pods"] and writes == {"patch"} or rule["resources"] == ["tokenreviews"] \
                     or all(resource.endswith("/status") for resource in rule["resources"]), rule
+
+
+def test_the_alert_on_certificates_knows_how_long_they_live():
+    for lifetime, seconds in (("24h", 14400), ("90m", 900), ("2d", 28800)):
+        made = template("--set", "monitoring.rules.enabled=true", "--set", f"certificates.lifetime={lifetime}")
+        rules = named(made, "PrometheusRule", "weir")["spec"]["groups"][0]["rules"]
+        assert next(rule for rule in rules if rule["alert"] == "WeirCertificateExpiring")["expr"].endswith(f" < {seconds}")
