@@ -1,13 +1,19 @@
 // Their command lines. See commands.h.
 #include "agent/commands.h"
 
+#include <csignal>
+#include <filesystem>
+#include <system_error>
+
 #include "agent/uninstall_cluster.h"
 #include "agent/validate.h"
 #include "nodeproxy/base/log.h"
 
 namespace weir::agent {
 
-Commands::Commands(CLI::App& cli) {
+Commands::Commands(CLI::App& cli, CLI::App& uninstall) {
+  uninstall.add_option("--remove", also_remove_, "files or directories to remove afterwards");
+  uninstall.add_flag("--stay", stays_, "then wait for a signal, as a container that must not end");
   validate_ = cli.add_subcommand("validate", "whether the agent would take these files");
   validate_->add_option("file", files_, "YAML, as kubectl takes it")->required();
   uninstall_cluster_ =
@@ -26,6 +32,25 @@ std::optional<int> Commands::run() const {
   if (*validate_) return validate_files(files_) ? 0 : 1;
   if (*uninstall_cluster_) return uninstall_cluster();
   return std::nullopt;
+}
+
+int Commands::after_uninstall(int code) const {
+  if (code != 0) return code;
+  for (const auto& path : also_remove_) {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+    if (!error) continue;
+    log::error("cannot remove {}: {}", path, error.message());
+    code = 1;
+  }
+  if (code != 0 || !stays_) return code;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  int signal = 0;
+  return ::sigwait(&set, &signal) == 0 ? 0 : 1;
 }
 
 int Commands::uninstall_cluster() const {

@@ -104,28 +104,6 @@ int uninstall(const AgentOptions& options) {
   return code;
 }
 
-// In a container that must not end: the DaemonSet of helm uninstall.
-int stay() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  int signal = 0;
-  return ::sigwait(&set, &signal) == 0 ? 0 : 1;
-}
-
-// What else was put on the node for Weir, named by who put it there.
-int remove_all(const std::vector<std::string>& paths) {
-  int code = 0;
-  for (const auto& path : paths) {
-    std::error_code error;
-    std::filesystem::remove_all(path, error);
-    if (error) code = complain(fail(Source::agent, Reason::io, "cannot remove " + path, error.value()).error());
-  }
-  return code;
-}
-
 int ca_rotate(const AgentOptions& options) {
   const auto id = rotate_root(options.ca_dir);
   if (!id) return complain(id.error());
@@ -184,11 +162,7 @@ int main(int argc, char** argv) {
   auto* run_command = cli.add_subcommand("run", "run the agent (the default)")->fallthrough();
   auto* uninstall_command =
       cli.add_subcommand("uninstall", "leave pods and node as they were")->fallthrough();
-  const Commands commands(cli);
-  std::vector<std::string> also_remove;
-  bool stays = false;
-  uninstall_command->add_option("--remove", also_remove, "files or directories to remove afterwards");
-  uninstall_command->add_flag("--stay", stays, "then wait for a signal");
+  const Commands commands(cli, *uninstall_command);
   auto* ca = cli.add_subcommand("ca", "the roots in --ca-dir")->fallthrough();
   auto* rotate = ca->add_subcommand("rotate", "add a root, which will sign; prints its id")->fallthrough();
   auto* retire = ca->add_subcommand("retire", "remove a root: what it signed is refused")->fallthrough();
@@ -224,10 +198,7 @@ int main(int argc, char** argv) {
     log::error("--trust-domain {} is no SPIFFE trust domain", options.trust_domain);
     return 2;
   }
-  if (*uninstall_command) {
-    const int left = uninstall(options), kept = left == 0 ? remove_all(also_remove) : 0;
-    return left != 0 || kept != 0 ? 1 : stays ? stay() : 0;
-  }
+  if (*uninstall_command) return commands.after_uninstall(uninstall(options));
   if (options.source_dir.empty()) {
     log::error("--source DIR is needed{}", *run_command ? "" : "; see --help");
     return 2;

@@ -66,8 +66,12 @@ class Server:
 
     def refusal(self, kind, spec):
         body = {"apiVersion": "weir.dev/v1alpha1", "kind": kind, "metadata": {"name": "tried"}, "spec": spec}
-        self.connection.request("POST", f"/apis/weir.dev/v1alpha1/namespaces/default/{self.plurals[kind]}?dryRun=All&fieldValidation=Strict",
-                                json.dumps(body), {"Content-Type": "application/json"})
+        self.connection.request(
+            "POST",
+            f"/apis/weir.dev/v1alpha1/namespaces/default/{self.plurals[kind]}?dryRun=All&fieldValidation=Strict",
+            json.dumps(body),
+            {"Content-Type": "application/json"},
+        )
         response = self.connection.getresponse()
         answer = json.loads(response.read())
         if response.status == 201:
@@ -81,7 +85,12 @@ def agent_refusals(kind, specs):
     with tempfile.TemporaryDirectory() as directory:
         paths = [pathlib.Path(directory) / f"{number}.yaml" for number in range(len(specs))]
         for path, spec in zip(paths, specs):
-            path.write_text(yaml.safe_dump({"apiVersion": "weir.dev/v1alpha1", "kind": kind, "metadata": {"name": "tried"}, "spec": spec}, allow_unicode=True))
+            path.write_text(
+                yaml.safe_dump(
+                    {"apiVersion": "weir.dev/v1alpha1", "kind": kind, "metadata": {"name": "tried"}, "spec": spec},
+                    allow_unicode=True,
+                )
+            )
         done = subprocess.run([BUILD / "bin" / "weir-agent", "validate", *paths], capture_output=True, text=True)
         assert done.returncode in (0, 1), done.stderr
         refusals = {}

@@ -20,7 +20,12 @@ VERSION = "gateway.networking.k8s.io/bundle-version"
 def plane(gateway_api):
     """A control plane with Weir installed by Helm, and two nodes that are only objects."""
     helm("install", "weir", CHART, *SYSTEM, "--create-namespace", config=gateway_api.kubeconfig)
-    gateway_api.apply([{"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux"}}} for name in ("here", "there")])
+    gateway_api.apply(
+        [
+            {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux"}}}
+            for name in ("here", "there")
+        ]
+    )
     return gateway_api
 
 
@@ -32,6 +37,7 @@ def setting(plane, key):
 def test_a_gateway_api_that_is_too_old_is_refused_with_what_to_do(plane):
     def install():
         return helm("install", "again", CHART, *SYSTEM, "--dry-run=server", config=plane.kubeconfig)
+
     with pytest.raises(HelmRefused) as refused:
         install()
     assert "Gateway API" not in str(refused.value)  # only that there is one Weir already
@@ -49,36 +55,73 @@ def test_a_gateway_api_that_is_too_old_is_refused_with_what_to_do(plane):
 
 def test_values_change_by_upgrade_and_come_back_by_rollback(plane):
     before = plane.get("daemonset", "weir-node", "-n", "weir-system")
-    helm("upgrade", "weir", CHART, *SYSTEM, "--set", "mesh.sameNode=Encrypted", "--set", "node.proxy.workers=3", config=plane.kubeconfig)
+    helm(
+        "upgrade",
+        "weir",
+        CHART,
+        *SYSTEM,
+        "--set",
+        "mesh.sameNode=Encrypted",
+        "--set",
+        "node.proxy.workers=3",
+        config=plane.kubeconfig,
+    )
     assert setting(plane, "sameNode") == "Encrypted"
     changed = plane.get("daemonset", "weir-node", "-n", "weir-system")
     assert "--workers=3" in changed["spec"]["template"]["spec"]["containers"][0]["args"]
     assert changed["metadata"]["uid"] == before["metadata"]["uid"]
     helm("rollback", "weir", "1", *SYSTEM, config=plane.kubeconfig)
     assert setting(plane, "sameNode") == "Direct"
-    assert plane.get("daemonset", "weir-node", "-n", "weir-system")["spec"]["template"]["spec"] == before["spec"]["template"]["spec"]
+    assert (
+        plane.get("daemonset", "weir-node", "-n", "weir-system")["spec"]["template"]["spec"]
+        == before["spec"]["template"]["spec"]
+    )
 
 
 def test_the_api_server_warns_of_nothing_in_the_manifests(plane):
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": template()})
-    plane.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "-f", "-", stdin=text)
+    plane.kubectl(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--dry-run=server",
+        "--validate=strict",
+        "--warnings-as-errors",
+        "-f",
+        "-",
+        stdin=text,
+    )
 
 
 # --- rights -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("account, may, what", [
-    ("weir-node", True, ["list", "pods", "-A"]), ("weir-node", True, ["watch", "httproutes.gateway.networking.k8s.io", "-A"]),
-    ("weir-node", True, ["patch", "pods", "-n", "default"]), ("weir-node", True, ["get", "configmaps/weir-ca-root", "-n", "weir-system"]),
-    ("weir-node", False, ["get", "secrets", "-n", "weir-system"]), ("weir-node", False, ["get", "configmaps", "-n", "weir-system"]),
-    ("weir-node", False, ["create", "pods", "-n", "default"]), ("weir-node", False, ["delete", "pods", "-n", "default"]),
-    ("weir-node", False, ["create", "pods/exec", "-n", "default"]), ("weir-node", False, ["patch", "pods/status", "-n", "default"]),
-    ("weir-node", False, ["patch", "nodes"]), ("weir-node", False, ["patch", "authorizationpolicies.weir.dev/status", "-n", "default"]),
-    ("weir-node", False, ["create", "tokenreviews"]), ("weir-node", False, ["create", "serviceaccounts/token", "-n", "default"]),
-    ("weir-controller", True, ["create", "tokenreviews"]), ("weir-controller", True, ["get", "secrets/weir-ca", "-n", "weir-system"]),
-    ("weir-controller", True, ["patch", "httproutes.gateway.networking.k8s.io/status", "-n", "default"]),
-    ("weir-controller", False, ["get", "secrets", "-n", "weir-system"]), ("weir-controller", False, ["list", "secrets", "-n", "weir-system"]),
-    ("weir-controller", False, ["get", "secrets/weir-ca", "-n", "default"]), ("weir-controller", False, ["patch", "httproutes.gateway.networking.k8s.io", "-n", "default"]),
-    ("weir-controller", False, ["patch", "pods", "-n", "default"]), ("weir-controller", False, ["create", "serviceaccounts/token", "-n", "default"]),
-])
+@pytest.mark.parametrize(
+    "account, may, what",
+    [
+        ("weir-node", True, ["list", "pods", "-A"]),
+        ("weir-node", True, ["watch", "httproutes.gateway.networking.k8s.io", "-A"]),
+        ("weir-node", True, ["patch", "pods", "-n", "default"]),
+        ("weir-node", True, ["get", "configmaps/weir-ca-root", "-n", "weir-system"]),
+        ("weir-node", False, ["get", "secrets", "-n", "weir-system"]),
+        ("weir-node", False, ["get", "configmaps", "-n", "weir-system"]),
+        ("weir-node", False, ["create", "pods", "-n", "default"]),
+        ("weir-node", False, ["delete", "pods", "-n", "default"]),
+        ("weir-node", False, ["create", "pods/exec", "-n", "default"]),
+        ("weir-node", False, ["patch", "pods/status", "-n", "default"]),
+        ("weir-node", False, ["patch", "nodes"]),
+        ("weir-node", False, ["patch", "authorizationpolicies.weir.dev/status", "-n", "default"]),
+        ("weir-node", False, ["create", "tokenreviews"]),
+        ("weir-node", False, ["create", "serviceaccounts/token", "-n", "default"]),
+        ("weir-controller", True, ["create", "tokenreviews"]),
+        ("weir-controller", True, ["get", "secrets/weir-ca", "-n", "weir-system"]),
+        ("weir-controller", True, ["patch", "httproutes.gateway.networking.k8s.io/status", "-n", "default"]),
+        ("weir-controller", False, ["get", "secrets", "-n", "weir-system"]),
+        ("weir-controller", False, ["list", "secrets", "-n", "weir-system"]),
+        ("weir-controller", False, ["get", "secrets/weir-ca", "-n", "default"]),
+        ("weir-controller", False, ["patch", "httproutes.gateway.networking.k8s.io", "-n", "default"]),
+        ("weir-controller", False, ["patch", "pods", "-n", "default"]),
+        ("weir-controller", False, ["create", "serviceaccounts/token", "-n", "default"]),
+    ],
+)
 def test_a_service_account_may_do_what_it_must_and_no_more(plane, account, may, what):
     resource = [part.replace(".gateway.networking.k8s.io/status", ".gateway.networking.k8s.io") for part in what]
     extra = []
@@ -87,7 +130,9 @@ def test_a_service_account_may_do_what_it_must_and_no_more(plane, account, may, 
         extra = [f"--subresource={sub}"]
     elif what[1].endswith("/status"):
         resource[1], extra = what[1].removesuffix("/status"), ["--subresource=status"]
-    said = plane.kubectl("auth", "can-i", *resource, *extra, f"--as=system:serviceaccount:weir-system:{account}", check=False).strip()
+    said = plane.kubectl(
+        "auth", "can-i", *resource, *extra, f"--as=system:serviceaccount:weir-system:{account}", check=False
+    ).strip()
     assert said.splitlines()[-1] == ("yes" if may else "no")
 
 
@@ -96,13 +141,34 @@ def agent_of(plane):
     """Node → kubeconfig of its agent: a token of weir-node bound to a pod there, as the kubelet gets it."""
     made = {}
     for node in ("here", "there"):
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"agent-{node}", "namespace": "weir-system"},
-               "spec": {"nodeName": node, "serviceAccountName": "weir-node", "containers": [{"name": "agent", "image": "none"}]}}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"agent-{node}", "namespace": "weir-system"},
+            "spec": {
+                "nodeName": node,
+                "serviceAccountName": "weir-node",
+                "containers": [{"name": "agent", "image": "none"}],
+            },
+        }
         plane.apply(pod)
-        token = plane.kubectl(*SYSTEM, "create", "token", "weir-node", "--bound-object-kind=Pod", f"--bound-object-name=agent-{node}").strip()
+        token = plane.kubectl(
+            *SYSTEM, "create", "token", "weir-node", "--bound-object-kind=Pod", f"--bound-object-name=agent-{node}"
+        ).strip()
         made[node] = plane.token_config(f"agent-{node}", token)
-        plane.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"web-{node}", "namespace": "default", "labels": {"app": "web"}, "annotations": {"kept": "yes"}},
-                     "spec": {"nodeName": node, "containers": [{"name": "web", "image": "none"}]}})
+        plane.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": f"web-{node}",
+                    "namespace": "default",
+                    "labels": {"app": "web"},
+                    "annotations": {"kept": "yes"},
+                },
+                "spec": {"nodeName": node, "containers": [{"name": "web", "image": "none"}]},
+            }
+        )
     wait_for_the_policy(plane, made["here"])
     return made
 
@@ -119,7 +185,9 @@ def wait_for_the_policy(plane, config):
 
 
 def patch(plane, config, pod, change, *more):
-    return plane.kubectl("-n", "default", "patch", "pod", pod, "--type=strategic", "-p", json.dumps(change), *more, config=config)
+    return plane.kubectl(
+        "-n", "default", "patch", "pod", pod, "--type=strategic", "-p", json.dumps(change), *more, config=config
+    )
 
 
 CAPTURED = {"metadata": {"annotations": {"weir.dev/captured": "v1"}}}
@@ -133,18 +201,25 @@ def test_an_agent_announces_and_withdraws_the_pods_of_its_node(plane, agent_of):
     assert plane.get("pod", "web-here")["metadata"]["annotations"] == {"kept": "yes"}
 
 
-@pytest.mark.parametrize("pod, change, words", [
-    ("web-there", CAPTURED, "this token is of node here: it may not patch pods of other nodes"),
-    ("web-here", {"metadata": {"annotations": {"other": "x"}}}, "no annotation of a pod but weir.dev/captured"),
-    ("web-here", {"metadata": {"annotations": {"kept": "no"}}}, "no annotation of a pod but weir.dev/captured"),
-    ("web-here", {"metadata": {"annotations": {"kept": None}}}, "no annotation of a pod but weir.dev/captured"),
-    ("web-here", {"metadata": {"labels": {"app": "db"}}}, "may not change a pod's labels"),
-    ("web-here", {"metadata": {"labels": {"weir.dev/mesh": "disabled"}}}, "may not change a pod's labels"),
-    ("web-here", {"metadata": {"finalizers": ["weir.dev/kept"]}}, "may not change a pod's labels, finalizers or owners"),
-    ("web-here", {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "here", "uid": "1"}]}}, "finalizers or owners"),
-    ("web-here", {"spec": {"containers": [{"name": "web", "image": "evil"}]}}, "may not change a pod's spec"),
-    ("web-here", {"spec": {"activeDeadlineSeconds": 1}}, "may not change a pod's spec"),
-])
+@pytest.mark.parametrize(
+    "pod, change, words",
+    [
+        ("web-there", CAPTURED, "this token is of node here: it may not patch pods of other nodes"),
+        ("web-here", {"metadata": {"annotations": {"other": "x"}}}, "no annotation of a pod but weir.dev/captured"),
+        ("web-here", {"metadata": {"annotations": {"kept": "no"}}}, "no annotation of a pod but weir.dev/captured"),
+        ("web-here", {"metadata": {"annotations": {"kept": None}}}, "no annotation of a pod but weir.dev/captured"),
+        ("web-here", {"metadata": {"labels": {"app": "db"}}}, "may not change a pod's labels"),
+        ("web-here", {"metadata": {"labels": {"weir.dev/mesh": "disabled"}}}, "may not change a pod's labels"),
+        ("web-here", {"metadata": {"finalizers": ["weir.dev/kept"]}}, "may not change a pod's labels, finalizers or owners"),
+        (
+            "web-here",
+            {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "here", "uid": "1"}]}},
+            "finalizers or owners",
+        ),
+        ("web-here", {"spec": {"containers": [{"name": "web", "image": "evil"}]}}, "may not change a pod's spec"),
+        ("web-here", {"spec": {"activeDeadlineSeconds": 1}}, "may not change a pod's spec"),
+    ],
+)
 def test_an_agent_may_change_nothing_else_of_pods(plane, agent_of, pod, change, words):
     with pytest.raises(subprocess.CalledProcessError) as refused:
         patch(plane, agent_of["here"], pod, change)
@@ -165,13 +240,27 @@ def test_others_patch_pods_as_before(plane, agent_of):
 # --- uninstalling -------------------------------------------------------------------------------------------------
 def uninstall_cluster(plane, step, seconds):
     """weir-agent, as the hooks run it: with the rights of weir-uninstall and no others."""
-    hooks = [one for one in template() if one["metadata"]["name"] == "weir-uninstall" and one["kind"] not in ("Job", "DaemonSet")]
+    hooks = [
+        one for one in template() if one["metadata"]["name"] == "weir-uninstall" and one["kind"] not in ("Job", "DaemonSet")
+    ]
     assert len(hooks) == 5
     plane.apply(hooks)
     token = plane.state / "uninstall-token"
     token.write_text(plane.token("weir-system", "weir-uninstall"))
-    return subprocess.run([BUILD / "bin" / "weir-agent", "uninstall-cluster", step, f"--timeout={seconds}", f"--server={plane.url}",
-                           f"--ca-file={plane.ca}", f"--token-file={token}"], capture_output=True, text=True, timeout=90)
+    return subprocess.run(
+        [
+            BUILD / "bin" / "weir-agent",
+            "uninstall-cluster",
+            step,
+            f"--timeout={seconds}",
+            f"--server={plane.url}",
+            f"--ca-file={plane.ca}",
+            f"--token-file={token}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
 
 
 def test_pods_are_let_go_before_the_agents_are_taken_away(plane, agent_of):
@@ -182,7 +271,9 @@ def test_pods_are_let_go_before_the_agents_are_taken_away(plane, agent_of):
     assert setting(plane, "enrolment") == "None"
     assert plane.get("daemonset", "weir-node", "-n", "weir-system"), "taken away while a pod was still captured"
 
-    withdrawal = threading.Timer(4, patch, (plane, None, "web-there", {"metadata": {"annotations": {"weir.dev/captured": None}}}))
+    withdrawal = threading.Timer(
+        4, patch, (plane, None, "web-there", {"metadata": {"annotations": {"weir.dev/captured": None}}})
+    )
     begun = time.monotonic()
     withdrawal.start()
     try:
@@ -212,12 +303,23 @@ def test_every_node_is_waited_for_and_the_missing_one_is_named(plane, agent_of):
             break
         time.sleep(2)
     assert len(pods) == 2
-    by_node = {pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"][0]["matchFields"][0]["values"][0]:
-               pod["metadata"]["name"] for pod in pods}
+    by_node = {
+        pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"][0][
+            "matchFields"
+        ][0]["values"][0]: pod["metadata"]["name"]
+        for pod in pods
+    }
     ready = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
     for node, name in sorted(by_node.items()):  # no scheduler runs here
-        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": node}}
-        plane.kubectl("create", "--raw", f"/api/v1/namespaces/weir-system/pods/{name}/binding", "-f", "-", stdin=json.dumps(binding))
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        plane.kubectl(
+            "create", "--raw", f"/api/v1/namespaces/weir-system/pods/{name}/binding", "-f", "-", stdin=json.dumps(binding)
+        )
     plane.kubectl(*SYSTEM, "patch", "pod", by_node["here"], "--subresource=status", "--type=merge", "-p", json.dumps(ready))
     done = uninstall_cluster(plane, "await-nodes", 4)
     assert done.returncode == 1
@@ -231,8 +333,41 @@ def test_uninstalling_leaves_nothing_of_weir_but_its_kinds(plane, agent_of):
     plane.kubectl(*SYSTEM, "delete", "daemonset", "weir-uninstall")
     helm("uninstall", "weir", *SYSTEM, "--no-hooks", config=plane.kubeconfig)
     left = []
-    for kind in ("daemonsets", "deployments", "configmaps", "services", "roles", "rolebindings", "serviceaccounts", "poddisruptionbudgets",
-                 "clusterroles", "clusterrolebindings", "validatingadmissionpolicies", "validatingadmissionpolicybindings"):
-        left += plane.kubectl("get", kind, *SYSTEM, "-l", "app.kubernetes.io/part-of=weir,app.kubernetes.io/managed-by=Helm", "-o", "name").split()
+    for kind in (
+        "daemonsets",
+        "deployments",
+        "configmaps",
+        "services",
+        "roles",
+        "rolebindings",
+        "serviceaccounts",
+        "poddisruptionbudgets",
+        "clusterroles",
+        "clusterrolebindings",
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings",
+    ):
+        left += plane.kubectl(
+            "get", kind, *SYSTEM, "-l", "app.kubernetes.io/part-of=weir,app.kubernetes.io/managed-by=Helm", "-o", "name"
+        ).split()
     assert [one for one in left if "weir-uninstall" not in one] == []
     assert len(plane.kubectl("get", "crd", "-l", "app.kubernetes.io/part-of=weir", "-o", "name").split()) == 3
+
+
+def test_what_else_was_put_on_a_node_is_removed_and_the_container_stays_until_it_is_told_to_go(tmp_path):
+    (tmp_path / "seccomp" / "weir").mkdir(parents=True)
+    (tmp_path / "seccomp" / "weir" / "proxy.json").write_text("{}")
+    flags = ["--node=here", f"--state-dir={tmp_path / 'state'}", f"--remove={tmp_path / 'seccomp' / 'weir'}", "--stay"]
+    running = subprocess.Popen([BUILD / "bin" / "weir-agent", "uninstall", *flags], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if not (tmp_path / "seccomp" / "weir").exists():
+                break
+            time.sleep(0.05)
+        assert list((tmp_path / "seccomp").iterdir()) == []
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(0.5)
+        running.terminate()
+        assert running.wait(10) == 0
+    finally:
+        running.kill()
