@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/app_status.h"
+#include "agent/enrol/annotations.h"
 #include "agent/loop/files.h"
 #include "nodeproxy/base/log.h"
 
@@ -35,10 +36,9 @@ Result<std::unique_ptr<App>> App::start(Loop& loop, AgentOptions options) {
 }
 
 Status App::open() {
-  if (!std::filesystem::is_directory(options_.source_dir)) {
-    return fail(Source::config, Reason::bad_config,
-                "--source " + options_.source_dir.string() + " is no directory");
-  }
+  auto source = open_source(loop_, options_);
+  if (!source) return std::unexpected(source.error());
+  source_ = std::move(*source);
   if (auto ok = make_directories(options_.state_dir, 0700); !ok) return ok;
 
   RedirectOptions redirect;
@@ -63,10 +63,20 @@ Status App::open() {
   if (!ca) return std::unexpected(ca.error());
   ca_ = std::move(*ca);
   trust_ = {ca_->bundle_version(), ca_->bundle()};
-  auto announcements = Announcements::open(options_.shared_dir, options_.node);
-  if (!announcements) return std::unexpected(announcements.error());
-  announcements_ = std::move(*announcements);
-  directory_.emplace(options_.source_dir);
+  return open_announcements();
+}
+
+Status App::open_announcements() {
+  if (options_.kubernetes) {
+    announcements_ = std::make_unique<PodAnnotations>(*source_.client, *source_.source, options_.node);
+    return {};
+  }
+  auto opened = SharedDirectory::open(options_.shared_dir, options_.node);
+  if (!opened) return std::unexpected(opened.error());
+  announcements_ = std::make_unique<SharedDirectory>(std::move(*opened));
+  shared_watch_ = std::make_unique<DirectoryWatch>(
+      loop_, options_.shared_dir / "captured", [this](const auto&, bool) { announcements_changed(); }, false,
+      std::chrono::milliseconds(10));
   return {};
 }
 
@@ -89,11 +99,6 @@ Status App::listen() {
   enrolment_ = std::make_unique<Enrolment>(loop_, *capture_, *announcements_, std::move(channel), enrolment);
 
   // Watches first, then the first reading: nothing between is missed.
-  source_watch_ = std::make_unique<DirectoryWatch>(
-      loop_, options_.source_dir, [this](const auto& names, bool all) { source_changed(names, all); });
-  shared_watch_ = std::make_unique<DirectoryWatch>(
-      loop_, options_.shared_dir / "captured", [this](const auto&, bool) { announcements_changed(); }, false,
-      std::chrono::milliseconds(10));
   ca_watch_ = std::make_unique<DirectoryWatch>(loop_, options_.ca_dir,
                                                [this](const auto&, bool) { trust_changed(); });
   netns_watch_ = std::make_unique<DirectoryWatch>(
@@ -103,18 +108,15 @@ Status App::listen() {
       if (pod.spec.uid == uid && pod.state == PodState::captured) check_and_mend(pod.spec);
     }
   });
-  source_changed({}, true);
-  if (!resources_) derive_again();  // an empty directory
+  source_.source->start([this] { source_changed(); });
   reconcile();
   watch_over_capture();
   refresh_metrics();
   return server_->listen();
 }
 
-void App::source_changed(const std::set<std::string>& names, bool all) {
-  if (!(all ? directory_->read_all() : directory_->read(names))) return;
-  metrics_.add("weir_agent_source_reads_total");
-  auto errors = directory_->errors();
+void App::source_changed() {
+  auto errors = source_.source->errors();
   for (const auto& error : errors) {
     const bool is_new = std::ranges::find(source_errors_, error) == source_errors_.end();
     if (is_new) log::error("refused, its last good state stays: {}", error.text());
@@ -124,7 +126,7 @@ void App::source_changed(const std::set<std::string>& names, bool all) {
     if (std::ranges::none_of(errors, still)) log::info("{} is good again, or gone", error.file);
   }
   source_errors_ = std::move(errors);
-  objects_ = directory_->objects();
+  announcements_->read();
   derive_again();
 }
 
@@ -150,8 +152,10 @@ void App::trust_changed() {
 }
 
 void App::derive_again() {
+  if (!source_.source->not_synced().empty()) return;
+  const Objects& objects = source_.source->objects();
   const auto begun = Loop::Clock::now();
-  Derived derived = derive({objects_, options_.node, options_.trust_domain, announcements_->uids(), trust_});
+  Derived derived = derive({objects, options_.node, options_.trust_domain, announcements_->uids(), trust_});
   const std::chrono::duration<double> took = Loop::Clock::now() - begun;
   metrics_.set("weir_agent_derive_seconds", took.count());
   for (const auto& note : derived.notes) {
@@ -163,7 +167,7 @@ void App::derive_again() {
   resources_ = std::make_shared<const Resources>(std::move(derived.resources));
 
   std::set<std::string> alive;
-  for (const auto& [name, pod] : objects_.pods) {
+  for (const auto& [name, pod] : objects.pods) {
     if (pod.node == options_.node && !pod.ended()) alive.insert(pod.uid());
   }
   // Words before deeds: what the proxy is told of a new pod precedes the pod, and a withdrawn announcement is on disk
@@ -339,14 +343,16 @@ void App::reconcile() {
 
 void App::refresh_metrics() {
   loop_.after(kMetricsRefresh, [this] { refresh_metrics(); });
-  metrics_.set("weir_agent_source_files", static_cast<double>(directory_->file_count()));
+  source_.source->tell_metrics(
+      [this](const char* name, double value, const Labels& labels) { metrics_.set(name, value, labels); });
   metrics_.set("weir_agent_source_errors", static_cast<double>(source_errors_.size()));
   metrics_.set("weir_agent_notes", static_cast<double>(notes_.size()));
   metrics_.set("weir_agent_trust_version", static_cast<double>(trust_.version));
   metrics_.set("weir_agent_trust_errors", trust_error_.empty() ? 0 : 1);
 
   std::map<std::string, int> kinds;
-  for (const auto& [id, bytes] : *resources_) ++kinds[id.text().substr(0, id.text().find(' '))];
+  for (const auto& [id, bytes] : resources_ ? *resources_ : Resources())
+    ++kinds[id.text().substr(0, id.text().find(' '))];
   metrics_.clear("weir_agent_resources");
   for (const auto& [kind, count] : kinds) metrics_.set("weir_agent_resources", count, {{"kind", kind}});
 

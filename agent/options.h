@@ -9,6 +9,10 @@ namespace weir::agent {
 struct AgentOptions {
   std::string node;
   std::filesystem::path source_dir;
+  bool kubernetes =
+      false;  // objects and announcements are the API server's; else source_dir's and shared_dir's
+  std::string api_server;  // with kubernetes; empty: as a pod is told
+  std::filesystem::path kube_ca, kube_token, kube_certificate, kube_key;
   std::filesystem::path state_dir = "/var/lib/weir/state";
   std::filesystem::path shared_dir = "/var/lib/weir/shared";
   std::filesystem::path ca_dir = "/var/lib/weir/ca";

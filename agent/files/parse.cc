@@ -74,10 +74,6 @@ void salvage_policies(const std::vector<Field>& documents, const std::string& wh
 
 }  // namespace
 
-std::string SourceError::text() const {
-  return line > 0 ? fmt::format("{}:{}: {}", file, line, reason) : fmt::format("{}: {}", file, reason);
-}
-
 Parsed parse_yaml(const std::string& file, const std::string& text) {
   Parsed parsed;
   std::vector<Field> documents;

@@ -11,18 +11,9 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/model/objects.h"
+#include "agent/model/source.h"
 
 namespace weir::agent {
-
-struct SourceError {
-  std::string file;
-  int line = 0;  // 1-based; 0: the file as a whole
-  std::string reason;
-
-  std::string text() const;  // "policies.yaml:12: spec.action is …"
-  bool operator==(const SourceError&) const = default;
-};
 
 struct Parsed {
   std::vector<Object> objects;       // empty when refused

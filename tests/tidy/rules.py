@@ -51,7 +51,7 @@ AGENT_ARROWS = {
     "identity": {"loop"},
     "serve": {"loop", "derive"},
     "redirect": set(),
-    "enrol": {"model", "loop", "derive", "redirect", "serve"},
+    "enrol": {"model", "loop", "derive", "redirect", "serve", "kube"},
     "cli": set(),
 }
 # Outside headers that only some directories may see.
