@@ -136,6 +136,15 @@ def test_a_service_account_may_do_what_it_must_and_no_more(plane, account, may, 
     assert said.splitlines()[-1] == ("yes" if may else "no")
 
 
+def test_the_agents_rights_suffice_for_all_that_it_reads(plane):
+    token = plane.state / "agent-token"
+    token.write_text(plane.token("weir-system", "weir-node"))
+    flags = ["--kubernetes", "--node=here", f"--api-server={plane.url}", f"--kube-ca={plane.ca}", f"--kube-token={token}"]
+    done = subprocess.run([BUILD / "bin" / "weir-agent", *flags, "derive"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+
+
 @pytest.fixture(scope="module")
 def agent_of(plane):
     """Node → kubeconfig of its agent: a token of weir-node bound to a pod there, as the kubelet gets it."""
