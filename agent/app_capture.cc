@@ -120,7 +120,7 @@ Status App::open_cni() {
   options.socket = options_.cni_socket;
   options.enrolled_file = options_.state_dir / "enrolled-namespaces";
   Cni::Hooks hooks;
-  hooks.objects = [this]() -> const Objects& { return objects_; };
+  hooks.objects = [this]() -> const Objects& { return source_.source->objects(); };
   hooks.source_connected = [] { return true; };  // files are there or they are not
   hooks.derive = [this] { derive_again(); };
   hooks.pod = [this](const std::string& uid) { return enrolment_->status_of(uid); };

@@ -1,5 +1,5 @@
-// weir-agent: run (the default), derive, uninstall, validate, ca rotate | retire | list. Parses the command line and owns
-// what run needs.
+// weir-agent: run (the default), derive, uninstall, ca rotate | retire | list, and those of commands.h. Parses the command
+// line and owns what run needs.
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -14,9 +14,9 @@
 #include "agent/admin.h"
 #include "agent/app.h"
 #include "agent/app_capture.h"
+#include "agent/commands.h"
 #include "agent/derive_command.h"
 #include "agent/loop/files.h"
-#include "agent/validate.h"
 #include "nodeproxy/base/log.h"
 
 namespace {
@@ -198,14 +198,12 @@ int main(int argc, char** argv) {
   auto* run_command = cli.add_subcommand("run", "run the agent (the default)")->fallthrough();
   auto* uninstall_command =
       cli.add_subcommand("uninstall", "leave pods and node as they were")->fallthrough();
+  const Commands commands(cli, *uninstall_command);
   auto* derive_command =
       cli.add_subcommand("derive", "print what would be configured on --node, as JSON; changes nothing")
           ->fallthrough();
   bool follow = false;
   derive_command->add_flag("--follow", follow, "a line for each change, until interrupted");
-  std::vector<std::string> files;
-  auto* validate_command = cli.add_subcommand("validate", "whether the agent would take these files");
-  validate_command->add_option("file", files, "YAML, as kubectl takes it")->required();
   auto* ca = cli.add_subcommand("ca", "the roots in --ca-dir")->fallthrough();
   auto* rotate = ca->add_subcommand("rotate", "add a root, which will sign; prints its id")->fallthrough();
   auto* retire = ca->add_subcommand("retire", "remove a root: what it signed is refused")->fallthrough();
@@ -225,7 +223,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.certificate_life = *seconds;
-  if (*validate_command) return validate_files(files) ? 0 : 1;
+  if (const auto code = commands.run()) return *code;
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);
@@ -245,7 +243,7 @@ int main(int argc, char** argv) {
     log::error("--cni-bin-dir and --cni-conf-dir go together, and need --cni-socket");
     return 2;
   }
-  if (*uninstall_command) return uninstall(options);
+  if (*uninstall_command) return commands.after_uninstall(uninstall(options));
   if (options.source_dir.empty() && !options.kubernetes) {
     log::error("--source DIR or --kubernetes is needed{}", *run_command ? "" : "; see --help");
     return 2;
