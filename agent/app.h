@@ -21,7 +21,7 @@
 #include "agent/identity/embedded_ca.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/watch.h"
-#include "agent/metrics.h"
+#include "agent/metrics_table.h"
 #include "agent/options.h"
 #include "agent/redirect/redirect.h"
 #include "agent/serve/proxy_server.h"
@@ -79,7 +79,7 @@ class App {
 
   Loop& loop_;
   const AgentOptions options_;
-  Metrics metrics_;
+  Metrics metrics_{"agent", agent_metrics()};
   std::unique_ptr<NetnsFinder> finder_;
   std::unique_ptr<Redirect> redirect_;
   std::unique_ptr<RedirectCapture> capture_;

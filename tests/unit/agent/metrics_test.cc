@@ -1,12 +1,12 @@
 // The agent's numbers in Prometheus' text.
-#include "agent/metrics.h"
+#include "agent/metrics_table.h"
 
 #include <catch2/catch.hpp>
 
 using namespace weir::agent;
 
 TEST_CASE("values are set, added and cleared by name and labels, and printed with type and help") {
-  Metrics metrics;
+  Metrics metrics("agent", agent_metrics());
   metrics.set("weir_capture_pods", 2, {{"state", "captured"}});
   metrics.add("weir_agent_certificates_total", 1, {{"result", "issued"}});
   metrics.add("weir_agent_certificates_total", 2, {{"result", "issued"}});
