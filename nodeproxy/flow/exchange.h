@@ -89,6 +89,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   void note_verdict(const policy::Verdict& verdict);
   void note_response(const http::Piece& piece);
   void finish_record();
+  void fill_refusal();
 
   void fail(const Error& why) {
     if (!why_) why_ = why;
