@@ -47,6 +47,7 @@ class App {
   // For admin.h; on the loop's thread. JSON text.
   std::string status_json() const;
   std::string check_json();
+  std::string why_json(const std::string& pod) const;  // empty: there is no such pod
   // Empty: ready. Else what is still missing.
   std::string not_ready() const;
   const Metrics& metrics() const { return metrics_; }

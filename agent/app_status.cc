@@ -7,20 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/app.h"
+#include "agent/why.h"
 
 namespace weir::agent {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-const char* word(Mode mode) {
-  switch (mode) {
-    case Mode::strict: return "Strict";
-    case Mode::disabled: return "Disabled";
-    case Mode::permissive: break;
-  }
-  return "Permissive";
-}
 
 const char* word(Sync::StandIn stand_in) {
   switch (stand_in) {
