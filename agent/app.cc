@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
+#include "agent/app_capture.h"
 #include "agent/app_status.h"
 #include "agent/enrol/annotations.h"
 #include "agent/loop/files.h"
@@ -17,9 +17,6 @@
 namespace weir::agent {
 namespace {
 
-constexpr auto kCaptureCheck = std::chrono::seconds(1);
-constexpr size_t kChecksAtOnce = 2;  // each costs about 6 ms of this thread
-constexpr auto kReconcile = std::chrono::seconds(60);
 constexpr auto kMetricsRefresh = std::chrono::seconds(1);
 constexpr auto kCaRetry = std::chrono::seconds(1);
 
@@ -41,14 +38,8 @@ Status App::open() {
   source_ = std::move(*source);
   if (auto ok = make_directories(options_.state_dir, 0700); !ok) return ok;
 
-  RedirectOptions redirect;
-  redirect.cgroup_root = options_.cgroup_root;
-  redirect.bpffs_dir = options_.bpffs_dir;
-  redirect.state_dir = options_.state_dir;
-  redirect.node_name = options_.node;
-  redirect.listeners_per_direction =
-      options_.listeners != 0 ? options_.listeners : std::max(1u, std::thread::hardware_concurrency());
-  redirect.kubepods_cgroup = options_.kubepods_cgroup;
+  finder_ = std::make_unique<NetnsFinder>(finder_options(options_));
+  RedirectOptions redirect = redirect_options(options_, *finder_);
   const auto own = cgroup_of_pid(::getpid(), options_.cgroup_root);
   if (!own) return std::unexpected(own.error());
   redirect.agent_cgroup_id = own->id;
@@ -94,9 +85,9 @@ Status App::listen() {
   channel.gone = [active](const std::string& uid, bool removed) {
     return active() != nullptr && active()->send_pod_gone(uid, removed);
   };
-  Enrolment::Options enrolment;
-  enrolment.netns_dir = options_.netns_dir;
-  enrolment_ = std::make_unique<Enrolment>(loop_, *capture_, *announcements_, std::move(channel), enrolment);
+  enrolment_ =
+      std::make_unique<Enrolment>(loop_, *capture_, *announcements_, std::move(channel), enrolment_options());
+  if (auto ok = open_cni(); !ok) return ok;
 
   // Watches first, then the first reading: nothing between is missed.
   ca_watch_ = std::make_unique<DirectoryWatch>(loop_, options_.ca_dir,
@@ -105,10 +96,13 @@ Status App::listen() {
       loop_, options_.netns_dir, [this](const auto&, bool) { enrolment_->retry_waiting(); }, true);
   route_watch_ = std::make_unique<RouteWatch>(loop_, [this](const std::string& uid) {
     for (const auto& pod : enrolment_->status()) {
-      if (pod.spec.uid == uid && pod.state == PodState::captured) check_and_mend(pod.spec);
+      if (pod.spec.uid == uid && pod.state == PodState::captured) check_and_mend(pod);
     }
   });
   source_.source->start([this] { source_changed(); });
+  if (!options_.cni_conf_dir.empty()) {
+    cni_install_ = std::make_unique<CniInstall>(loop_, cni_install_options(options_));
+  }
   reconcile();
   watch_over_capture();
   refresh_metrics();
@@ -155,7 +149,9 @@ void App::derive_again() {
   if (!source_.source->not_synced().empty()) return;
   const Objects& objects = source_.source->objects();
   const auto begun = Loop::Clock::now();
-  Derived derived = derive({objects, options_.node, options_.trust_domain, announcements_->uids(), trust_});
+  cni_->settle(objects);
+  Derived derived = derive(
+      {objects, options_.node, options_.trust_domain, announcements_->uids(), trust_, &cni_->addresses()});
   const std::chrono::duration<double> took = Loop::Clock::now() - begun;
   metrics_.set("weir_agent_derive_seconds", took.count());
   for (const auto& note : derived.notes) {
@@ -174,6 +170,7 @@ void App::derive_again() {
   // before the proxy hears that the pod is no peer.
   server_->publish(resources_);
   enrolment_->set_wanted(local_pods_, alive);
+  cni_->objects_changed(objects);
   forget_certificates();
 }
 
@@ -269,78 +266,6 @@ void App::forget_certificates() {
   std::erase_if(issued_until_, [this](const auto& entry) { return !enrolment_->has_identity(entry.first); });
 }
 
-// The names of the checks that fail at a pod, with what they found.
-std::map<std::string, std::string> App::broken_parts(const std::string& uid) {
-  std::map<std::string, std::string> broken;
-  for (const auto& check : redirect_->check(uid)) {
-    if (!check.ok) broken[check.name] = check.detail;
-  }
-  return broken;
-}
-
-// Tests one pod's capture and puts back what somebody took away.
-void App::check_and_mend(const LocalPodSpec& pod) {
-  auto broken = broken_parts(pod.uid);
-  auto& known = broken_[pod.uid];
-  if (!broken.empty()) {
-    const bool is_new = broken != known;
-    if (is_new) {
-      for (const auto& [name, detail] : broken) log::error("pod {}: {}: {}", pod.name.text(), name, detail);
-    }
-    const PodSpec spec{pod.uid, options_.netns_dir / pod.netns, pod.addresses};
-    auto mended = redirect_->prepare(spec);
-    if (mended) mended = redirect_->arm(spec.uid);
-    if (!mended && is_new) {
-      log::error("pod {}: capture cannot be mended: {}", pod.name.text(), mended.error().describe());
-    }
-    broken = broken_parts(pod.uid);
-    if (broken.empty()) log::warn("pod {}: capture mended", pod.name.text());
-  }
-  known = std::move(broken);
-}
-
-// Every second the capture of some pods is tested, in turn; of changed rules and routes the agent hears at once.
-void App::watch_over_capture() {
-  loop_.after(kCaptureCheck, [this] { watch_over_capture(); });
-  std::vector<LocalPodSpec> captured;
-  std::map<std::string, RouteWatch::Namespace> namespaces;
-  for (auto& pod : enrolment_->status()) {
-    if (pod.state != PodState::captured) continue;
-    if (const auto held = redirect_->listeners(pod.spec.uid)) {
-      namespaces[pod.spec.uid] = {held->netns_cookie, held->netns_fd};
-    }
-    captured.push_back(std::move(pod.spec));
-  }
-  if (auto ok = route_watch_->follow(namespaces); !ok) log::warn("{}", ok.error().describe());
-  std::erase_if(broken_, [&](const auto& entry) {
-    return std::ranges::find(captured, entry.first, &LocalPodSpec::uid) == captured.end();
-  });
-  for (size_t n = 0; n < std::min(captured.size(), kChecksAtOnce); ++n) {
-    check_and_mend(captured[next_check_++ % captured.size()]);
-  }
-  std::map<std::string, int> failed;
-  for (const auto& [uid, parts] : broken_) {
-    for (const auto& [name, detail] : parts) ++failed[name];
-  }
-  metrics_.clear("weir_capture_check_failed");
-  for (const auto& [name, count] : failed)
-    metrics_.set("weir_capture_check_failed", count, {{"check", name}});
-}
-
-void App::reconcile() {
-  loop_.after(kReconcile, [this] { reconcile(); });
-  const auto done = redirect_->reconcile();
-  if (!done) return log::error("reconciling the maps with the kernel's sockets: {}", done.error().describe());
-  metrics_.add("weir_capture_reconciled_total", static_cast<double>(done->listen_counts_corrected),
-               {{"kind", "listen_counts"}});
-  metrics_.add("weir_capture_reconciled_total", static_cast<double>(done->exempt_entries_swept),
-               {{"kind", "exempt_entries"}});
-  if (done->listen_counts_corrected + done->exempt_entries_swept > 0) {
-    log::warn("reconciled: {} listen counts, {} exemptions", done->listen_counts_corrected,
-              done->exempt_entries_swept);
-  }
-}
-
 void App::refresh_metrics() {
   loop_.after(kMetricsRefresh, [this] { refresh_metrics(); });
   source_.source->tell_metrics(
@@ -378,6 +303,7 @@ void App::refresh_metrics() {
     metrics_.set("weir_capture_pods", states[state], {{"state", label(state)}});
   metrics_.set("weir_capture_pod_errors", errors);
   refresh_capture_counters(*redirect_, metrics_);
+  refresh_cni_metrics();
 }
 
 }  // namespace weir::agent

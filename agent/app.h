@@ -13,7 +13,10 @@
 #include <vector>
 
 #include "agent/derive/derive.h"
+#include "agent/enrol/cni.h"
+#include "agent/enrol/cni_install.h"
 #include "agent/enrol/enrolment.h"
+#include "agent/enrol/netns_finder.h"
 #include "agent/enrol/route_watch.h"
 #include "agent/identity/embedded_ca.h"
 #include "agent/loop/loop.h"
@@ -44,6 +47,7 @@ class App {
   // For admin.h; on the loop's thread. JSON text.
   std::string status_json() const;
   std::string check_json();
+  std::string why_json(const std::string& pod) const;  // empty: there is no such pod
   // Empty: ready. Else what is still missing.
   std::string not_ready() const;
   const Metrics& metrics() const { return metrics_; }
@@ -52,6 +56,9 @@ class App {
   App(Loop& loop, AgentOptions options);
   Status open();
   Status listen();
+  Enrolment::Options enrolment_options();
+  Status open_cni();
+  void refresh_cni_metrics();
 
   Status open_announcements();
   void source_changed();
@@ -66,7 +73,7 @@ class App {
 
   std::vector<PodCheck> check_all();
   void watch_over_capture();
-  void check_and_mend(const LocalPodSpec& pod);
+  void check_and_mend(const PodStatus& pod);
   std::map<std::string, std::string> broken_parts(const std::string& uid);
   void reconcile();
   void refresh_metrics();
@@ -74,6 +81,7 @@ class App {
   Loop& loop_;
   const AgentOptions options_;
   Metrics metrics_{"agent", agent_metrics()};
+  std::unique_ptr<NetnsFinder> finder_;
   std::unique_ptr<Redirect> redirect_;
   std::unique_ptr<RedirectCapture> capture_;
   std::unique_ptr<EmbeddedCa> ca_;
@@ -81,6 +89,8 @@ class App {
   std::unique_ptr<Announcements> announcements_;
   std::unique_ptr<ProxyServer> server_;
   std::unique_ptr<Enrolment> enrolment_;
+  std::unique_ptr<Cni> cni_;
+  std::unique_ptr<CniInstall> cni_install_;
   std::unique_ptr<RouteWatch> route_watch_;
   std::unique_ptr<DirectoryWatch> shared_watch_, ca_watch_, netns_watch_;
 

@@ -7,20 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/app.h"
+#include "agent/why.h"
 
 namespace weir::agent {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-const char* word(Mode mode) {
-  switch (mode) {
-    case Mode::strict: return "Strict";
-    case Mode::disabled: return "Disabled";
-    case Mode::permissive: break;
-  }
-  return "Permissive";
-}
 
 const char* word(Sync::StandIn stand_in) {
   switch (stand_in) {
@@ -59,8 +51,23 @@ std::string App::status_json() const {
                            {"announced", pod.announced},
                            {"addresses", pod.spec.addresses},
                            {"netns", pod.spec.netns},
+                           {"netns_path", pod.netns_path.string()},
+                           {"refused", pod.refused},
+                           {"found", label(pod.found)},
+                           {"older_connections_ended", pod.older_ended},
+                           {"older_connections_left", pod.older_left},
                            {"certificate_not_after", issued == issued_until_.end() ? 0 : issued->second},
                            {"error", pod.error}});
+  }
+  Json& cni = out["cni"];
+  cni["socket"] = options_.cni_socket;
+  cni["waiting"] = cni_->waiting();
+  cni["list_error"] = cni_->file_error();
+  cni["installed"] = cni_install_ != nullptr;
+  if (cni_install_ != nullptr) {
+    cni["primary"] = cni_install_->primary();
+    cni["error"] = cni_install_->error();
+    cni["repairs"] = cni_install_->repairs();
   }
   const ProxyLink* link = server_->active();
   Json& proxy = out["proxy"];

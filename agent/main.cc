@@ -1,5 +1,5 @@
-// weir-agent: run (the default), derive, uninstall, validate, ca rotate | retire | list. Parses the command line and owns
-// what run needs.
+// weir-agent: run (the default), derive, uninstall, ca rotate | retire | list, and those of commands.h. Parses the command
+// line and owns what run needs.
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -13,10 +13,11 @@
 
 #include "agent/admin.h"
 #include "agent/app.h"
+#include "agent/app_capture.h"
+#include "agent/commands.h"
 #include "agent/derive_command.h"
 #include "agent/loop/duration.h"
 #include "agent/loop/files.h"
-#include "agent/validate.h"
 #include "nodeproxy/base/log.h"
 
 namespace {
@@ -41,6 +42,9 @@ Fd block_signals() {
 }
 
 int run(const AgentOptions& options) {
+  if (options.in_cluster()) {
+    if (auto ok = join_node_cgroup_namespace(options); !ok) return complain(ok.error());
+  }
   const Fd signals = block_signals();
   Loop loop;
   loop.watch(signals.get(), POLLIN, [&](short) {
@@ -63,13 +67,13 @@ int run(const AgentOptions& options) {
 
 // Leaves pods and node as they were: capture, then what this agent announced.
 int uninstall(const AgentOptions& options) {
-  RedirectOptions redirect;
-  redirect.cgroup_root = options.cgroup_root;
-  redirect.bpffs_dir = options.bpffs_dir;
-  redirect.state_dir = options.state_dir;
-  redirect.node_name = options.node;
-  redirect.kubepods_cgroup = options.kubepods_cgroup;
+  const NetnsFinder finder(finder_options(options));
+  const RedirectOptions redirect = redirect_options(options, finder);
   int code = 0;
+  // First, so that no pod waits for an agent that will not come.
+  if (!options.cni_conf_dir.empty()) {
+    if (auto ok = CniInstall::uninstall(cni_install_options(options)); !ok) code = complain(ok.error());
+  }
   // Withdrawn first: from now on peers speak plaintext, which a pod without capture understands.
   std::error_code none;
   if (std::filesystem::is_directory(options.shared_dir / "captured", none)) {
@@ -82,7 +86,9 @@ int uninstall(const AgentOptions& options) {
     if (!own.empty()) ::sleep(1);
   }
   if (auto ok = Redirect::uninstall(redirect); !ok) code = complain(ok.error());
-  if (auto ok = remove_durably(options.state_dir / "trust-version"); !ok) code = complain(ok.error());
+  for (const char* file : {"trust-version", "enrolled-namespaces"}) {
+    if (auto ok = remove_durably(options.state_dir / file); !ok) code = complain(ok.error());
+  }
   if (code == 0) log::info("weir is gone from node {}", options.node);
   return code;
 }
@@ -149,6 +155,29 @@ int ca_list(const AgentOptions& options) {
   return 0;
 }
 
+// Where things are on the node.
+void add_node_options(CLI::App& cli, AgentOptions& options) {
+  cli.add_option("--cgroup-root", options.cgroup_root, "mount point of cgroup v2")->capture_default_str();
+  cli.add_option("--kubepods-cgroup", options.kubepods_cgroup, "cgroup below which pods run; empty: found");
+  cli.add_option("--bpffs", options.bpffs_dir, "directory on a BPF file system, for pins")
+      ->capture_default_str();
+  cli.add_option("--netns-dir", options.netns_dir, "network namespaces by name")->capture_default_str();
+  cli.add_option("--host-proc", options.host_proc, "/proc of the node's pid namespace")
+      ->capture_default_str();
+  cli.add_option("--node-netns", options.node_netns,
+                 "the node's network namespace; empty: with files the agent's own");
+  cli.add_option("--cni-socket", options.cni_socket, "where the CNI plugin asks; empty: nowhere");
+  cli.add_option("--cni-bin-dir", options.cni_bin_dir, "the runtime's CNI plugins; empty: none is installed");
+  cli.add_option("--cni-conf-dir", options.cni_conf_dir, "the runtime's CNI configuration, the same");
+  cli.add_option("--cni-plugin", options.cni_plugin, "weir-cni to install; empty: beside this program");
+}
+
+// The plugin's three places belong together: an installed plugin without a socket would hold every pod back.
+bool cni_options_fit(const AgentOptions& options) {
+  const bool installs = !options.cni_conf_dir.empty();
+  return installs == !options.cni_bin_dir.empty() && (!installs || !options.cni_socket.empty());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -174,22 +203,16 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   cli.add_option("--metrics-listen", options.metrics_listen, "HTTP: /metrics /healthz /readyz; empty: none")
       ->capture_default_str();
-  cli.add_option("--cgroup-root", options.cgroup_root, "mount point of cgroup v2")->capture_default_str();
-  cli.add_option("--kubepods-cgroup", options.kubepods_cgroup, "cgroup below which pods run; empty: found");
-  cli.add_option("--bpffs", options.bpffs_dir, "directory on a BPF file system, for pins")
-      ->capture_default_str();
-  cli.add_option("--netns-dir", options.netns_dir, "network namespaces by name")->capture_default_str();
+  add_node_options(cli, options);
   cli.add_option("--listeners", options.listeners, "listeners per pod and direction; 0: as many as cores")
       ->check(CLI::Range(0, 64));
   cli.add_option("--log-level", options.log_level, "debug, info, warn, error")->capture_default_str();
   auto* run_command = cli.add_subcommand("run", "run the agent (the default)")->fallthrough();
   auto* uninstall_command =
       cli.add_subcommand("uninstall", "leave pods and node as they were")->fallthrough();
+  const Commands commands(cli, *uninstall_command);
   DeriveOutput output;
   auto* derive_command = add_derive(cli, output);
-  std::vector<std::string> files;
-  auto* validate_command = cli.add_subcommand("validate", "whether the agent would take these files");
-  validate_command->add_option("file", files, "YAML, as kubectl takes it")->required();
   auto* ca = cli.add_subcommand("ca", "the roots in --ca-dir")->fallthrough();
   auto* rotate = ca->add_subcommand("rotate", "add a root, which will sign; prints its id")->fallthrough();
   auto* retire = ca->add_subcommand("retire", "remove a root: what it signed is refused")->fallthrough();
@@ -209,12 +232,16 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.certificate_life = *seconds;
-  if (*validate_command) return validate_files(files) ? 0 : 1;
+  if (const auto code = commands.run()) return *code;
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);
   if (!names_are_good(options)) return 2;
-  if (*uninstall_command) return uninstall(options);
+  if (!cni_options_fit(options)) {
+    log::error("--cni-bin-dir and --cni-conf-dir go together, and need --cni-socket");
+    return 2;
+  }
+  if (*uninstall_command) return commands.after_uninstall(uninstall(options));
   if (options.source_dir.empty() && !options.kubernetes) {
     log::error("--source DIR or --kubernetes is needed{}", *run_command ? "" : "; see --help");
     return 2;

@@ -53,6 +53,17 @@ constexpr DescribedMetric kTable[] = {
      "Pods for which a check of capture failed at the last round, by check."},
     {"weir_capture_events_total", kCounter, "What the BPF programs did, by kind (bpf/README.md)."},
     {"weir_capture_entries", kGauge, "Entries of the BPF maps, by kind."},
+    {"weir_capture_found_total", kCounter,
+     "Captures by how the pod was found: starting (CNI plugin), running, uncaptured at the agent's start, "
+     "whole, broken."},
+    {"weir_capture_older_connections_total", kCounter,
+     "Connections older than their pod's capture, by what became of them: ended or left."},
+    {"weir_agent_cni_answers_total", kCounter, "Starting pods the CNI plugin asked about, by verdict."},
+    {"weir_agent_cni_waiting", kGauge, "Starting pods that wait for their capture now."},
+    {"weir_agent_cni_errors", kGauge,
+     "Errors about the CNI plugin now: its installation, the list of enrolled namespaces. See /status."},
+    {"weir_agent_cni_repairs", kGauge,
+     "How often the CNI configuration was put back after somebody else removed or changed it."},
     {"weir_capture_reconciled_total", kCounter,
      "Map entries corrected against the kernel's sockets, by kind."},
 };

@@ -7,6 +7,9 @@
 namespace weir::agent {
 
 struct AgentOptions {
+  // Objects come from the API server: pods are real ones of this node, and the agent is in a container.
+  bool in_cluster() const { return source_dir.empty(); }
+
   std::string node;
   std::filesystem::path source_dir;
   bool kubernetes =
@@ -25,7 +28,12 @@ struct AgentOptions {
   std::filesystem::path kubepods_cgroup;  // empty: found below cgroup_root
   std::filesystem::path bpffs_dir = "/sys/fs/bpf/weir";
   std::filesystem::path netns_dir = "/run/netns";
-  unsigned listeners = 0;  // 0: as many as cores
+  std::filesystem::path host_proc = "/proc";  // of the node's pid namespace
+  std::filesystem::path node_netns;  // empty: of host_proc's first process, with files the agent's own
+  std::string cni_socket;            // empty: no CNI plugin asks
+  std::filesystem::path cni_bin_dir, cni_conf_dir;  // both empty: no CNI plugin is installed
+  std::filesystem::path cni_plugin;                 // empty: beside the agent's own program
+  unsigned listeners = 0;                           // 0: as many as cores
   std::string log_level = "info";
 };
 

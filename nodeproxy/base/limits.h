@@ -85,6 +85,8 @@ inline constexpr size_t logged_host_max_bytes = 256;
 inline constexpr size_t logged_path_max_bytes = 1024;
 inline constexpr size_t tap_ring_bytes = 4 * 1024 * 1024;  // of lines, per worker, while somebody watches
 inline constexpr auto tap_watch = 5s;                      // since the last look
+inline constexpr size_t refusals_per_pod = 8;              // the last ones, per worker
+inline constexpr size_t refusal_pods = 512;                // that they are kept of: more than a node runs
 
 // Counts.
 inline constexpr uint32_t sessions_per_lane = 100;

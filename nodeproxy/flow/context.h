@@ -29,6 +29,7 @@ struct Context {
   const config::Snapshot* snapshot = nullptr;  // null until the first one came
   telemetry::Series series;
   telemetry::AccessLog log;
+  telemetry::Refusals refusals;
   telemetry::Sink sink;
   telemetry::RequestSeries request_series;
   telemetry::Tap tap;
@@ -48,8 +49,8 @@ struct Context {
   Context(io::Driver& driver, telemetry::LogWriter* writer, uint32_t worker, uint32_t workers, uint64_t seed)
       : driver(driver),
         log(writer),
-        sink{series, log},
-        request_sink{request_series, log, tap, [&driver] { return driver.now(); }},
+        sink{series, log, &refusals},
+        request_sink{request_series, log, tap, [&driver] { return driver.now(); }, &refusals},
         ports(worker, workers),
         balance(seed) {}
 

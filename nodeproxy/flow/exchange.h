@@ -91,6 +91,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   void note_response(const http::Piece& piece);
   void finish_record();
   void end_destination_record(uint16_t status, const Error& why);
+  void fill_refusal();
 
   void fail(const Error& why) {
     if (!why_) why_ = why;

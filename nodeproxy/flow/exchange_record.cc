@@ -28,7 +28,7 @@ void Exchange::note_endpoint(const Hop& hop) {
 }
 
 void Exchange::note_verdict(const policy::Verdict& verdict) {
-  if (record_.wants_text()) name_rule(record_.facts, verdict);
+  if (record_.wants_text() || !verdict.allowed) name_rule(record_.facts, verdict);
 }
 
 void Exchange::note_response(const http::Piece& piece) {
@@ -46,9 +46,23 @@ void Exchange::observe(Try& attempt, balance::Outcome::Kind kind) {
   attempt.held.answered({.kind = kind, .latency = now - attempt.begun}, now);
 }
 
+// Nothing was filled on the way, since no log is written; a refusal is told all the same.
+void Exchange::fill_refusal() {
+  telemetry::RequestFacts& facts = record_.facts;
+  facts.client = client_.address;
+  facts.source_pod = client_.facts.source_pod;
+  facts.destination_pod = client_.facts.destination_pod;
+  if (record_.attempts() == 0) return;
+  facts.destination_pod = pod_name(context_.snapshot->workload_at(facts.endpoint.ip));
+}
+
 void Exchange::finish_record() {
   const Error why = why_.value_or(Error{Source::local, Reason::none, 0, {}});
   const auto now = driver().now();
+  if (!record_.wants_text() && telemetry::is_refusal(why.reason)) {
+    fill_refusal();
+    if (destination_record_) destination_record_->facts = record_.facts;
+  }
   end_destination_record(record_.status, why);
   record_.end(now, why);
 }

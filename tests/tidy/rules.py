@@ -52,7 +52,8 @@ AGENT_ARROWS = {
     "identity": {"loop"},
     "serve": {"loop", "derive"},
     "redirect": set(),
-    "enrol": {"model", "loop", "derive", "redirect", "serve", "kube"},
+    "cni": set(),
+    "enrol": {"model", "loop", "derive", "redirect", "serve", "cni", "kube"},
     "controller": {"model", "loop", "files", "kube", "derive", "identity"},
     "cli": set(),
 }
