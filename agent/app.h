@@ -73,7 +73,7 @@ class App {
 
   Loop& loop_;
   const AgentOptions options_;
-  Metrics metrics_;
+  Metrics metrics_{"agent", agent_metrics()};
   std::unique_ptr<Redirect> redirect_;
   std::unique_ptr<RedirectCapture> capture_;
   std::unique_ptr<EmbeddedCa> ca_;

@@ -10,15 +10,8 @@
 namespace weir::agent {
 namespace {
 
-struct Described {
-  const char* name;
-  prometheus::MetricType type;
-  const char* help;
-};
-
-constexpr auto kGauge = prometheus::MetricType::Gauge;
-constexpr auto kCounter = prometheus::MetricType::Counter;
-constexpr Described kTable[] = {
+constexpr bool kGauge = false, kCounter = true;
+constexpr DescribedMetric kTable[] = {
     {"weir_build_info", kGauge, "Always 1; the version is in the labels."},
     {"weir_agent_source_files", kGauge, "YAML files in the source directory."},
     {"weir_agent_source_errors", kGauge, "Files refused now; their last good state counts. See /status."},
@@ -66,9 +59,11 @@ constexpr Described kTable[] = {
 
 }  // namespace
 
-Metrics::Metrics() {
-  for (const auto& described : kTable) values_[described.name];
-  set("weir_build_info", 1, {{"component", "agent"}, {"version", WEIR_VERSION}});
+std::span<const DescribedMetric> agent_metrics() { return kTable; }
+
+Metrics::Metrics(const std::string& component, std::span<const DescribedMetric> table) : table_(table) {
+  for (const auto& described : table_) values_[described.name];
+  set("weir_build_info", 1, {{"component", component}, {"version", WEIR_VERSION}});
 }
 
 void Metrics::set(const std::string& name, double value, const Labels& labels) {
@@ -96,14 +91,15 @@ double Metrics::get(const std::string& name, const Labels& labels) const {
 std::string Metrics::text() const {
   std::vector<prometheus::MetricFamily> families;
   const std::lock_guard lock(mutex_);
-  for (const auto& described : kTable) {
+  for (const auto& described : table_) {
     const auto& values = values_.at(described.name);
     if (values.empty()) continue;
-    prometheus::MetricFamily family{described.name, described.help, described.type, {}};
+    const auto type = described.counter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
+    prometheus::MetricFamily family{described.name, described.help, type, {}};
     for (const auto& [labels, value] : values) {
       prometheus::ClientMetric metric;
       for (const auto& [label, word] : labels) metric.label.push_back({label, word});
-      (described.type == kGauge ? metric.gauge.value : metric.counter.value) = value;
+      (described.counter ? metric.counter.value : metric.gauge.value) = value;
       family.metric.push_back(std::move(metric));
     }
     families.push_back(std::move(family));
