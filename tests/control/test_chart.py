@@ -157,7 +157,7 @@ def test_every_container_drops_all_capabilities_and_adds_few(objects):
         assert not security.get("privileged")
         added[name] = set(security["capabilities"].get("add", []))
     assert added == {
-        "proxy": {"SYS_ADMIN", "NET_ADMIN"},
+        "proxy": {"SYS_ADMIN", "NET_RAW"},
         "agent": {"SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"},
         "controller": set(),
     }
