@@ -51,6 +51,8 @@ TEST_CASE("a pod that is captured and bound by nothing is told with nothing to l
   CHECK(answer["services"][0]["service"] == "shop/web");
   CHECK(answer["ports"][0]["services"][0] ==
         Json::parse(R"({"service":"shop/web","port":80,"protocol":"HTTP"})"));
+  CHECK(asked.warnings() == "[]");
+  asked.pod().ports = {{"http", 8081}};
   CHECK(asked.warnings() ==
         R"(["port 8080: Service shop/web leads there, and the pod does not declare it"])");
 }
