@@ -77,7 +77,10 @@ class Said {
 std::string silent_text(const std::vector<NodeAnswer>& answers) {
   std::string out;
   for (const auto& one : answers) {
-    if (!one.error.empty()) out += fmt::format("  {}: {}\n", one.node, one.error);
+    if (one.error.empty()) continue;
+    out += fmt::format("  {}: ", one.node);
+    for (const char c : one.error) out += c == '\n' ? std::string("\n  ") : std::string(1, c);
+    out += "\n";
   }
   return out.empty() ? out : "\ndo not answer:\n" + out;
 }

@@ -18,6 +18,7 @@ struct Hint {
 };
 // The first that is found counts: the special before the general.
 constexpr std::array kHints{
+    Hint{"error dialing backend", "the API server does not reach the node's kubelet: is the node up?"},
     Hint{"weirctl\": executable file not found",
          "the node runs an image without weirctl: is it an older Weir?"},
     Hint{"weirctl: no such file", "the node runs an image without weirctl: is it an older Weir?"},
@@ -35,7 +36,7 @@ constexpr std::array kHints{
     Hint{"getting credentials",
          "the credentials plug-in of your kubeconfig failed: run `kubectl get nodes` to see it"},
     Hint{"context was not found", "name one of `kubectl config get-contexts` with --context"},
-    Hint{"does not exist in", "name one of `kubectl config get-contexts` with --context"},
+    Hint{"error: context \"", "name one of `kubectl config get-contexts` with --context"},
     Hint{"connection to the server localhost:8080",
          "kubectl has no configuration: name one with --kubeconfig or "
          "KUBECONFIG; on a node itself, use --local"},
@@ -48,7 +49,6 @@ constexpr std::array kHints{
          "the API server's name is not known here: is --kubeconfig or --context the right one?"},
     Hint{"i/o timeout", "no answer: is the node or the API server up, and reachable from here?"},
     Hint{"x509", "the API server's certificate is not trusted: is the CA in your kubeconfig the cluster's?"},
-    Hint{"error dialing backend", "the API server does not reach the node's kubelet: is the node up?"},
     Hint{"NotFound", "there is none of that name: look at `kubectl get pods -A`"},
 };
 

@@ -11,12 +11,12 @@ namespace {
 
 using namespace weir::agent;
 
-struct Command {
+struct Verb {
   const char *name, *about;
   int (*local)(const CtlOptions&);
   int (*cluster)(const CtlOptions&);
 };
-constexpr Command kCommands[] = {
+constexpr Verb kVerbs[] = {
     {"install-check", "whether Weir can run here, and what to do where not", local_install_check,
      cluster_install_check},
     {"status", "nodes of a cluster, or with --node the pods of one: capture, identities, certificates, modes",
@@ -80,8 +80,8 @@ int main(int argc, char** argv) {
     for (auto* of_node : {here, agent_socket, proxy_socket}) of_cluster->excludes(of_node);
   }
   cli.add_option("-o,--output", options.output, "text or json")->check(CLI::IsMember({"text", "json"}));
-  std::map<const Command*, CLI::App*> subcommands;
-  for (const Command& command : kCommands) {
+  std::map<const Verb*, CLI::App*> subcommands;
+  for (const Verb& command : kVerbs) {
     subcommands[&command] = cli.add_subcommand(command.name, command.about);
     add_options(*subcommands[&command], command.name, options);
   }

@@ -1,6 +1,7 @@
 #pragma once
-// Whether what a client says is HTTP: by what the service's port is declared to speak (base/port_words.h), else by its first bytes, which
-// must be a valid method token and a target, or the HTTP/2 preface. Doubt means opaque (http.md "Which protocol").
+// Whether what a client says is HTTP: by what the service's port is declared to speak (base/port_words.h), else by its
+// first bytes, which must be a valid method token and a target, or the HTTP/2 preface. Doubt means opaque (http.md "Which
+// protocol").
 // Pure. Thread: any. Source: RFC 9110 section 9.1, RFC 9112 section 3, RFC 9113 section 3.4.
 #include <cstddef>
 #include <cstdint>
