@@ -18,6 +18,7 @@
 #include "agent/derive_command.h"
 #include "agent/loop/duration.h"
 #include "agent/loop/files.h"
+#include "agent/uninstall.h"
 #include "nodeproxy/base/log.h"
 
 namespace {
@@ -63,34 +64,6 @@ int run(const AgentOptions& options) {
     loop.run();
   }
   return 0;
-}
-
-// Leaves pods and node as they were: capture, then what this agent announced.
-int uninstall(const AgentOptions& options) {
-  const NetnsFinder finder(finder_options(options));
-  const RedirectOptions redirect = redirect_options(options, finder);
-  int code = 0;
-  // First, so that no pod waits for an agent that will not come.
-  if (!options.cni_conf_dir.empty()) {
-    if (auto ok = CniInstall::uninstall(cni_install_options(options)); !ok) code = complain(ok.error());
-  }
-  // Withdrawn first: from now on peers speak plaintext, which a pod without capture understands.
-  std::error_code none;
-  if (std::filesystem::is_directory(options.shared_dir / "captured", none)) {
-    auto announcements = SharedDirectory::open(options.shared_dir, options.node);
-    if (!announcements) return complain(announcements.error());
-    const auto own = announcements->own();
-    for (const auto& uid : own) {
-      if (auto ok = announcements->remove(uid); !ok) code = complain(ok.error());
-    }
-    if (!own.empty()) ::sleep(1);
-  }
-  if (auto ok = Redirect::uninstall(redirect); !ok) code = complain(ok.error());
-  for (const char* file : {"trust-version", "enrolled-namespaces"}) {
-    if (auto ok = remove_durably(options.state_dir / file); !ok) code = complain(ok.error());
-  }
-  if (code == 0) log::info("weir is gone from node {}", options.node);
-  return code;
 }
 
 int ca_rotate(const AgentOptions& options) {

@@ -23,6 +23,18 @@ std::unexpected<Error> overtaken() {
   return fail(Source::agent, Reason::cancelled, "a later word about the pod overtook it");
 }
 
+// The pod, as its uid names it, is not there: gone, or another has its name. Kubernetes answers a patch with another's
+// uid as one that would change what is immutable.
+bool is_gone(const kube::Answer& answer) {
+  if (answer.status != 422) return answer.status == 404 || answer.status == 409;
+  const auto body = nlohmann::json::parse(answer.body, nullptr, false);
+  if (!body.is_object()) return false;
+  const auto causes = body.value(nlohmann::json::json_pointer("/details/causes"), nlohmann::json::array());
+  return std::ranges::any_of(causes, [](const auto& cause) {
+    return cause.is_object() && cause.value("field", "") == "metadata.uid";
+  });
+}
+
 }  // namespace
 
 PodAnnotations::PodAnnotations(kube::Client& client, const ObjectSource& source, std::string node)
@@ -117,8 +129,7 @@ void PodAnnotations::written(const std::string& uid, Result<kube::Answer> result
   Status status;
   if (!result) {
     status = std::unexpected(result.error());
-  } else if (result->status == 404 || result->status == 409) {
-    // Gone, or another pod has its name.
+  } else if (is_gone(*result)) {
     if (word.announce)
       status = fail(Source::agent, Reason::pod_removed, "the pod is gone from the API server");
   } else if (result->status != 200) {

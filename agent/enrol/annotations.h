@@ -3,7 +3,8 @@
 // pods is what is announced; it is written by a patch of the own node's pods.
 //
 // Concept: the node and the uid are part of it because people copy pods with their annotations: a copy announces
-// nothing. The patch names the uid too, so that it cannot reach a pod of the same name that came after. Requests of one
+// nothing. The patch names the uid too, which Kubernetes takes as a condition: it cannot reach a pod of the
+// same name that came after. Requests of one
 // pod go one after the other. A pod that is gone needs no withdrawal.
 // Owner: the app. Thread: the loop's. Lifetime: within the client's and the source's.
 // Source: RFC 7396 (merge patch), kubernetes.io "API Concepts" (patch).

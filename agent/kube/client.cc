@@ -138,6 +138,12 @@ struct Client::Transfer {
     return static_cast<int>(code);
   }
 
+  uint64_t bytes() const {
+    curl_off_t count = 0;
+    if (easy != nullptr) ::curl_easy_getinfo(easy, CURLINFO_SIZE_DOWNLOAD_T, &count);
+    return static_cast<uint64_t>(count);
+  }
+
   static size_t on_body(char* data, size_t one, size_t size, void* self) {
     auto& transfer = *static_cast<Transfer*>(self);
     const bool streams = transfer.stream && transfer.status() == 200;
@@ -293,6 +299,7 @@ void Client::cancel(RequestId id) {
 
 // Its callbacks may be on the stack.
 void Client::release(std::unique_ptr<Transfer> transfer) {
+  bytes_received_ += transfer->bytes();
   if (turning_ > 0) released_.push_back(std::move(transfer));
 }
 
@@ -362,12 +369,7 @@ void Client::finish(RequestId id) {
   if (node.empty()) return;
   Transfer& transfer = *node.mapped();
   ++turning_;
-  if (transfer.easy != nullptr) {
-    curl_off_t bytes = 0;
-    ::curl_easy_getinfo(transfer.easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
-    bytes_received_ += static_cast<uint64_t>(bytes);
-    transfer.answer.status = transfer.status();
-  }
+  if (transfer.easy != nullptr) transfer.answer.status = transfer.status();
   if (transfer.ended == CURLE_OK) {
     transfer.done(std::move(transfer.answer));
   } else {
@@ -380,11 +382,7 @@ void Client::finish(RequestId id) {
 
 uint64_t Client::bytes_received() const {
   uint64_t bytes = bytes_received_;
-  for (const auto& [id, transfer] : transfers_) {
-    curl_off_t now = 0;
-    if (transfer->easy != nullptr) ::curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &now);
-    bytes += static_cast<uint64_t>(now);
-  }
+  for (const auto& [id, transfer] : transfers_) bytes += transfer->bytes();
   return bytes;
 }
 

@@ -73,7 +73,6 @@ void Reflector::open_stream(Phase phase, const std::string& more) {
 
 // Events are JSON values, one a line.
 void Reflector::receive(std::string_view data) {
-  expect_data();
   buffer_ += data;
   const Client::RequestId request = request_;
   size_t begin = 0;
@@ -82,7 +81,8 @@ void Reflector::receive(std::string_view data) {
     if (request_ != request) return;  // it gave the stream up
   }
   buffer_.erase(0, begin);
-  if (buffer_.size() > kEventBytesMax) failed("an event is longer than 64 MiB");
+  if (buffer_.size() > kEventBytesMax) return failed("an event is longer than 64 MiB");
+  expect_data();  // after the events: how long may depend on them
 }
 
 void Reflector::event(std::string_view line) {

@@ -86,11 +86,15 @@ void Source::gone(size_t kind, const ObjectName& name) {
 
 void Source::tell_later() {
   if (timer_ != 0) return;
-  timer_ = loop_.after(options_.coalesce, [this] {
+  const auto delay = std::min(std::max(options_.coalesce, 3 * took_), options_.coalesce_max);
+  timer_ = loop_.after(delay, [this] {
     timer_ = 0;
     const bool synced =
         std::ranges::all_of(reflectors_, [](const auto& reflector) { return reflector->status().listed; });
-    if (synced) changed_();
+    if (!synced) return;
+    const auto begun = Loop::Clock::now();
+    changed_();
+    took_ = std::chrono::duration_cast<std::chrono::milliseconds>(Loop::Clock::now() - begun);
   });
 }
 

@@ -2,7 +2,8 @@
 // The API server as a source of objects: one reflector for each kind, and what came of all of them.
 //
 // Concept: an object that is refused keeps its last good form, if it is still the same object; a policy that never had
-// one counts as invalid (api.md "never accepted still counts"). Changes are told a little later, so that a burst is one.
+// one counts as invalid (api.md "never accepted still counts"). Changes are told a little later, so that a burst is one; the
+// longer it takes to tell of them, the longer, so that a cluster that never rests costs a quarter of a core at most.
 // Without the API server everything stays as it was.
 // Owner: the app, or a command. Thread: the loop's. Lifetime: within the client's.
 #include <memory>
@@ -19,7 +20,7 @@ class Source final : public ObjectSource {
  public:
   struct Options {
     Reflector::Options reflector;
-    std::chrono::milliseconds coalesce{20};
+    std::chrono::milliseconds coalesce{20}, coalesce_max{400};
     std::vector<WatchedKind> kinds = watched_kinds();
   };
 
@@ -51,6 +52,7 @@ class Source final : public ObjectSource {
   std::set<std::pair<size_t, ObjectName>> never_accepted_;  // policies that stand in as invalid
   std::function<void()> changed_;
   Loop::TimerId timer_ = 0;
+  std::chrono::milliseconds took_{0};  // the last telling
 };
 
 }  // namespace weir::agent::kube

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from control_plane import ControlPlane
+from control_plane import ControlPlane, Refused
 from source import Follower, arguments, derive, dump, install_crds, reader
 
 NODE = "n1"
@@ -255,6 +255,18 @@ def test_a_token_that_rotates_is_used_from_the_next_request(cluster, tmp_path):
         follower.until(lambda: follower.states, "a first state")
 
 
+def test_the_api_server_is_verified_and_a_ca_bundle_that_is_put_right_is_read_again(cluster, tmp_path):
+    control_plane, source = cluster
+    bundle = tmp_path / "ca.crt"
+    bundle.write_text(control_plane.pki.crt("etcd-ca").read_text())
+    at = source.index("--kube-ca") + 1
+    with Follower(NODE, *source[:at], bundle, *source[at + 1:]) as follower:
+        follower.until(lambda: any("trust bundle" in line for line in follower.log), "the refusal is said")
+        assert not follower.states
+        bundle.write_text(control_plane.ca.read_text())
+        follower.until(lambda: follower.states, "a first state")
+
+
 def test_an_announcement_is_seen_by_every_node_and_a_copied_annotation_is_none(cluster):
     control_plane, source = cluster
     uids = {one["metadata"]["name"]: one["metadata"]["uid"] for one in control_plane.get("pods", "-n", "shop")["items"]}
@@ -268,6 +280,10 @@ def test_an_announcement_is_seen_by_every_node_and_a_copied_annotation_is_none(c
         assert workload(resources, "web-1").get("meshPeer") is True
         assert not workload(resources, "web-2").get("meshPeer")
     control_plane.kubectl("-n", "shop", "annotate", "pod", "--all", "weir.dev/captured-")
+    # A patch for a pod that is gone does not reach another of its name: the uid is a condition.
+    with pytest.raises(Refused, match="metadata.uid.*immutable"):
+        control_plane.kubectl("-n", "shop", "patch", "pod", "web-1", "--type=merge", "-p", json.dumps(
+            {"metadata": {"uid": uids["web-2"], "annotations": {"weir.dev/captured": "n1"}}}))
 
 
 def test_without_weirs_own_kinds_nothing_is_derived_and_without_routes_everything_else_is(tmp_path):

@@ -161,7 +161,8 @@ TEST_CASE("words of one pod are written one after the other, and the last of tho
 TEST_CASE("what the API server refuses, or does not hear, is an error") {
   Fixture f;
   f.announcements->announce(spec(), f.say("announced"));
-  f.next(1).answer(403, R"({"message":"forbidden"})");
+  const int status = GENERATE(403, 422);
+  f.next(1).answer(status, R"({"message":"forbidden","details":{"causes":[{"field":"metadata.labels"}]}})");
   f.expect("announced! ");
   f.shown("n1 u1 2026");
   f.server.stop();
@@ -171,13 +172,14 @@ TEST_CASE("what the API server refuses, or does not hear, is an error") {
 
 TEST_CASE("a pod that is gone is as good as withdrawn, and cannot be announced") {
   Fixture f;
-  const int status = GENERATE(404, 409);
+  const int status = GENERATE(404, 409, 422);
+  const std::string body = status == 422 ? R"({"details":{"causes":[{"field":"metadata.uid"}]}})" : "";
   f.announcements->announce(spec(), f.say("announced"));
-  f.next(1).answer(status, "");
+  f.next(1).answer(status, body);
   f.expect("announced! ");
   f.shown("n1 u1 2026");
   f.announcements->withdraw("u1", f.say("withdrawn"));
-  f.next(2).answer(status, "");
+  f.next(2).answer(status, body);
   f.expect("withdrawn ");
   f.source.all.pods.clear();
   f.announcements->withdraw("u1", f.say("withdrawn"));

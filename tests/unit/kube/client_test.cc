@@ -139,6 +139,7 @@ TEST_CASE("a request that was cancelled is told nothing, from inside a callback 
   turn_until(f.loop, [&] { return parts == 1; });
   turn_until(f.loop, [&] { return !f.requests[0].open(); });
   CHECK_FALSE(f.answer.has_value());
+  CHECK(f.client->bytes_received() == 3);
   f.client->cancel(f.client->get("/x", f.keep()));
   turn_for(f.loop, 30);
   CHECK_FALSE(f.answer.has_value());

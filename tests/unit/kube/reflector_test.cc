@@ -365,6 +365,16 @@ TEST_CASE("a watch that has kept silent is given up, and a new connection made")
   CHECK_THAT(f.reflector->status().error, Catch::Contains("silent"));
 }
 
+TEST_CASE("a kind that rests may keep silent for longer than a list, when its list has ended") {
+  Fixture f;
+  f.options.open_wait = std::chrono::milliseconds(60);
+  f.start();
+  f.listed({pod("a", "1")}, "5");
+  turn_for(f.loop, 200);
+  CHECK(f.reflector->status().failures == 0);
+  CHECK(f.requests.size() == 1);
+}
+
 TEST_CASE("a server that takes a request and says nothing is given up") {
   Fixture f;
   f.options.open_wait = std::chrono::milliseconds(60);
