@@ -387,22 +387,3 @@ def test_uninstalling_leaves_nothing_of_weir_but_its_kinds(plane, agent_of):
         ).split()
     assert [one for one in left if "weir-uninstall" not in one] == []
     assert len(plane.kubectl("get", "crd", "-l", "app.kubernetes.io/part-of=weir", "-o", "name").split()) == 3
-
-
-def test_what_else_was_put_on_a_node_is_removed_and_the_container_stays_until_it_is_told_to_go(tmp_path):
-    (tmp_path / "seccomp" / "weir").mkdir(parents=True)
-    (tmp_path / "seccomp" / "weir" / "proxy.json").write_text("{}")
-    flags = ["--node=here", f"--state-dir={tmp_path / 'state'}", f"--remove={tmp_path / 'seccomp' / 'weir'}", "--stay"]
-    running = subprocess.Popen([BUILD / "bin" / "weir-agent", "uninstall", *flags], stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            if not (tmp_path / "seccomp" / "weir").exists():
-                break
-            time.sleep(0.05)
-        assert list((tmp_path / "seccomp").iterdir()) == []
-        with pytest.raises(subprocess.TimeoutExpired):
-            running.wait(0.5)
-        running.terminate()
-        assert running.wait(10) == 0
-    finally:
-        running.kill()
