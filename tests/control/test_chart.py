@@ -6,11 +6,14 @@ After a change that is meant: WEIR_GOLDEN=write python3 -m pytest tests/control/
 import json
 import os
 import re
+import subprocess
+import time
 
 import pytest
 import yaml
 
 from helm import CHART, GATEWAY, REPOSITORY, HelmRefused, helm, named, template, told
+from objects import BUILD
 
 HERE = REPOSITORY / "tests" / "control" / "chart"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -215,3 +218,22 @@ def test_the_alert_on_certificates_knows_how_long_they_live():
         made = template("--set", "monitoring.rules.enabled=true", "--set", f"certificates.lifetime={lifetime}")
         rules = named(made, "PrometheusRule", "weir")["spec"]["groups"][0]["rules"]
         assert next(rule for rule in rules if rule["alert"] == "WeirCertificateExpiring")["expr"].endswith(f" < {seconds}")
+
+
+def test_what_else_was_put_on_a_node_is_removed_and_the_container_stays_until_it_is_told_to_go(tmp_path):
+    (tmp_path / "seccomp" / "weir").mkdir(parents=True)
+    (tmp_path / "seccomp" / "weir" / "proxy.json").write_text("{}")
+    flags = ["--node=here", f"--state-dir={tmp_path / 'state'}", f"--remove={tmp_path / 'seccomp' / 'weir'}", "--stay"]
+    running = subprocess.Popen([BUILD / "bin" / "weir-agent", "uninstall", *flags], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if not (tmp_path / "seccomp" / "weir").exists():
+                break
+            time.sleep(0.05)
+        assert list((tmp_path / "seccomp").iterdir()) == []
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(0.5)
+        running.terminate()
+        assert running.wait(10) == 0
+    finally:
+        running.kill()

@@ -5,9 +5,12 @@ import json
 import subprocess
 import threading
 import time
+import urllib.request
 
 import pytest
 
+from control_plane import free_ports
+from daemons import eventually
 from helm import CHART, HelmRefused, helm, named, template
 from objects import BUILD
 
@@ -143,6 +146,29 @@ def test_the_agents_rights_suffice_for_all_that_it_reads(plane):
     done = subprocess.run([BUILD / "bin" / "weir-agent", *flags, "derive"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
+
+
+def test_the_controllers_rights_suffice_to_lead_and_to_keep_the_root(plane):
+    token = plane.state / "controller-token"
+    token.write_text(plane.token("weir-system", "weir-controller"))
+    (metrics, grpc), log = free_ports(2), plane.state / "controller.log"
+    flags = [f"--server={plane.url}", f"--ca-file={plane.ca}", f"--token-file={token}", f"--metrics-listen=127.0.0.1:{metrics}"]
+    with log.open("w") as said:
+        running = subprocess.Popen([BUILD / "bin" / "weir-controller", *flags, f"--listen=127.0.0.1:{grpc}"], stderr=said)
+
+    def ready():
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/readyz", timeout=5) as answer:
+            return answer.status == 200
+
+    try:
+        eventually(ready, 60, "the controller is ready")
+        assert plane.get("lease", "weir-controller", *SYSTEM)["spec"]["holderIdentity"]
+        assert "BEGIN CERTIFICATE" in plane.get("configmap", "weir-ca-root", *SYSTEM)["data"]["ca.pem"]
+        assert plane.get("secret", "weir-ca", *SYSTEM)["data"].keys() >= {"tls.crt", "tls.key"}
+    finally:
+        running.terminate()
+        running.wait(20)
+    assert "forbidden" not in log.read_text().lower()
 
 
 @pytest.fixture(scope="module")
@@ -361,22 +387,3 @@ def test_uninstalling_leaves_nothing_of_weir_but_its_kinds(plane, agent_of):
         ).split()
     assert [one for one in left if "weir-uninstall" not in one] == []
     assert len(plane.kubectl("get", "crd", "-l", "app.kubernetes.io/part-of=weir", "-o", "name").split()) == 3
-
-
-def test_what_else_was_put_on_a_node_is_removed_and_the_container_stays_until_it_is_told_to_go(tmp_path):
-    (tmp_path / "seccomp" / "weir").mkdir(parents=True)
-    (tmp_path / "seccomp" / "weir" / "proxy.json").write_text("{}")
-    flags = ["--node=here", f"--state-dir={tmp_path / 'state'}", f"--remove={tmp_path / 'seccomp' / 'weir'}", "--stay"]
-    running = subprocess.Popen([BUILD / "bin" / "weir-agent", "uninstall", *flags], stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            if not (tmp_path / "seccomp" / "weir").exists():
-                break
-            time.sleep(0.05)
-        assert list((tmp_path / "seccomp").iterdir()) == []
-        with pytest.raises(subprocess.TimeoutExpired):
-            running.wait(0.5)
-        running.terminate()
-        assert running.wait(10) == 0
-    finally:
-        running.kill()
