@@ -92,7 +92,7 @@ def test_why_of_a_pod_that_is_not_there_or_not_in_the_mesh_says_so(mesh):
         mesh.settle()
         text = why(mesh, "bare/ghost", "node-1")
         assert "no: neither the pod nor its namespace has the label weir.dev/mesh" in text, text
-        assert "identity   none" in text and "without an address" in text, text
+        assert "identity   none" in text and "capture    none" in text, text
     finally:
         mesh.lab.delete("Pod", "bare", "ghost")
 
