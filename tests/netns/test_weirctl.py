@@ -86,10 +86,15 @@ def test_why_shows_the_routes_in_force_for_the_pods_service(mesh):
 def test_why_of_a_pod_that_is_not_there_or_not_in_the_mesh_says_so(mesh):
     done = mesh.lab.weir("node-1").weirctl("why", "servers/nobody")
     assert done.returncode == 1 and "the agent knows no pod servers/nobody" in done.stdout
-    outside = [p for p in mesh.lab.manifests.of_kind("Pod") if p["metadata"]["namespace"] not in ("clients", "servers")]
-    name = outside[0]["metadata"]
-    text = why(mesh, f"{name['namespace']}/{name['name']}", "node-1")
-    assert "enrolled   no:" in text and "identity   none" in text, text
+    mesh.lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ghost", "namespace": "bare"},
+                    "spec": {"nodeName": "node-1", "containers": []}})
+    try:
+        mesh.settle()
+        text = why(mesh, "bare/ghost", "node-1")
+        assert "no: neither the pod nor its namespace has the label weir.dev/mesh" in text, text
+        assert "identity   none" in text and "capture    none" in text, text
+    finally:
+        mesh.lab.delete("Pod", "bare", "ghost")
 
 
 def test_install_check_tests_this_machine_and_version_names_all_three(mesh):

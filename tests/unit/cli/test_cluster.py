@@ -1,6 +1,7 @@
 """weirctl against a cluster that a recorded kubectl stands for: tables, errors, slow and silent nodes, rights."""
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -280,6 +281,36 @@ def test_install_check_without_an_api_server_says_only_that(kube):
     kube.says({"when": [], "exit": 1, "err": "The connection to the server 10.0.0.1:6443 was refused\n"})
     done = kube.weirctl("install-check")
     assert done.returncode == 1 and done.stdout == "" and "is the API server up" in done.stderr
+
+
+def example(command):
+    """What README shows under `$ command`."""
+    text = (cluster.HERE.parents[2] / "README.md").read_text()
+    shown = text.split(f"$ {command}\n", 1)[1]
+    return re.split(r"^(?:\$ |```)", shown, maxsplit=1, flags=re.M)[0]
+
+
+def test_the_examples_in_the_readme_are_what_is_printed(kube):
+    soon = int(time.time()) + cluster.IN_TWO_HOURS
+    kube.of("n1", "n2", "n3", pods=[weir_pod("n1"), weir_pod("n2")]).says(
+        in_pod("weir-node-n1", "status", out=status("n1", expires=soon)),
+        in_pod("weir-node-n2", "status", out=status("n2", sent=9, expires=soon, error="no netns")))
+    assert kube.weirctl("status").stdout == example("weirctl status")
+    strict = {"mode": "Strict", "by": "shop/default", "level": "namespace"}
+    rule = {"name": "no-batch", "from": [{"principals": ["cluster.local/ns/batch/sa/*"]}], "to": [{"methods": ["GET"]}]}
+    answer = {"agent": WHY["agent"] | {
+        "node": "n1", "asked_node": "n1", "addresses": ["10.0.0.1"], "identity": "spiffe://cluster.local/ns/shop/sa/web",
+        "capture": {"state": "captured", "accepting": True, "announced": True}, "mode": strict,
+        "ports": [{"port": 8080, "name": "http", "mode": strict,
+                   "services": [{"service": "shop/web", "port": 80, "protocol": "HTTP"}]}],
+        "policies": [{"policy": "shop/web", "action": "Deny", "level": "selector", "rules": [rule]}],
+        "services": [{"service": "shop/web"}]},
+        "refusals": [{"time": "2026-11-25T10:00:00.123Z", "kind": "request", "direction": "inbound", "method": "GET",
+                      "path": "/cart", "source": {"pod": "batch/job"}, "reason": "denied", "policy": "shop/web",
+                      "rule": "no-batch"}]}
+    pod = {"metadata": {"name": "web-1", "namespace": "shop"}, "spec": {"nodeName": "n1"}}
+    kube.says({"when": ["get", "pod", "web-1"], "out": pod}, in_pod("weir-node-n1", "why", out=answer))
+    assert kube.weirctl("why", "shop/web-1").stdout == example("weirctl why shop/web-1")
 
 
 def test_check_goes_over_every_node(kube):
