@@ -15,6 +15,7 @@
 #include "agent/derive/derive.h"
 #include "agent/enrol/enrolment.h"
 #include "agent/enrol/route_watch.h"
+#include "agent/identity/controller_signer.h"
 #include "agent/identity/embedded_ca.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/watch.h"
@@ -54,6 +55,8 @@ class App {
   Status listen();
 
   Status open_announcements();
+  Status open_ca();
+  Signer& signer();
   void source_changed();
   void announcements_changed();
   void trust_changed();
@@ -76,7 +79,8 @@ class App {
   Metrics metrics_{"agent", agent_metrics()};
   std::unique_ptr<Redirect> redirect_;
   std::unique_ptr<RedirectCapture> capture_;
-  std::unique_ptr<EmbeddedCa> ca_;
+  std::unique_ptr<EmbeddedCa> ca_;  // one of the two
+  std::unique_ptr<ControllerSigner> controller_;
   OpenedSource source_;
   std::unique_ptr<Announcements> announcements_;
   std::unique_ptr<ProxyServer> server_;
