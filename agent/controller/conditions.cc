@@ -171,7 +171,7 @@ bool same_status(const Json& a, const Json& b) {
       for (auto& condition : holder["conditions"]) {
         if (condition.is_object()) condition.erase("lastTransitionTime");
       }
-      std::ranges::sort(holder["conditions"], [](const Json& x, const Json& y) {
+      std::ranges::sort(holder["conditions"].get_ref<Json::array_t&>(), [](const Json& x, const Json& y) {
         return text_at(x, "/type") < text_at(y, "/type");
       });
     };

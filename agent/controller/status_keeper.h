@@ -29,7 +29,7 @@ class StatusKeeper {
     std::string trust_domain;
     std::chrono::milliseconds coalesce{100}, retry{2000};
     size_t patches_at_once = 8;
-    kube::Reflector::Options reflector;
+    kube::Reflector::Options reflector{};
   };
 
   StatusKeeper(Loop& loop, kube::Client& client, Ask ask, Metrics& metrics, Options options);
