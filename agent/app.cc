@@ -1,5 +1,5 @@
 // Starting and joining the agent's parts; what a change of one causes in the others. See app.h; what it tells of itself
-// is in app_status.cc.
+// is in app_status.cc, who signs in app_trust.cc.
 #include "agent/app.h"
 
 #include <fmt/format.h>
@@ -18,7 +18,6 @@ namespace weir::agent {
 namespace {
 
 constexpr auto kMetricsRefresh = std::chrono::seconds(1);
-constexpr auto kCaRetry = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -49,11 +48,7 @@ Status App::open() {
   redirect_ = std::move(*opened);
   capture_ = std::make_unique<RedirectCapture>(*redirect_);
 
-  auto ca =
-      EmbeddedCa::open({options_.ca_dir, options_.state_dir / "trust-version", options_.certificate_life});
-  if (!ca) return std::unexpected(ca.error());
-  ca_ = std::move(*ca);
-  trust_ = {ca_->bundle_version(), ca_->bundle()};
+  if (auto ok = open_ca(); !ok) return ok;
   return open_announcements();
 }
 
@@ -90,8 +85,10 @@ Status App::listen() {
   if (auto ok = open_cni(); !ok) return ok;
 
   // Watches first, then the first reading: nothing between is missed.
-  ca_watch_ = std::make_unique<DirectoryWatch>(loop_, options_.ca_dir,
-                                               [this](const auto&, bool) { trust_changed(); });
+  if (ca_) {
+    ca_watch_ = std::make_unique<DirectoryWatch>(loop_, options_.ca_dir,
+                                                 [this](const auto&, bool) { trust_changed(); });
+  }
   netns_watch_ = std::make_unique<DirectoryWatch>(
       loop_, options_.netns_dir, [this](const auto&, bool) { enrolment_->retry_waiting(); }, true);
   route_watch_ = std::make_unique<RouteWatch>(loop_, [this](const std::string& uid) {
@@ -128,25 +125,8 @@ void App::announcements_changed() {
   if (announcements_->read()) derive_again();
 }
 
-void App::trust_changed() {
-  const auto changed = ca_->reload();
-  if (!changed) {
-    if (trust_error_ != changed.error().describe()) {
-      log::error("trust bundle stays as it is: {}", changed.error().describe());
-    }
-    trust_error_ = changed.error().describe();
-    loop_.after(kCaRetry, [this] { trust_changed(); });
-    return;
-  }
-  trust_error_.clear();
-  if (!*changed) return;
-  trust_ = {ca_->bundle_version(), ca_->bundle()};
-  log::info("trust bundle version {}: {} roots", trust_.version, trust_.roots.size());
-  derive_again();
-}
-
 void App::derive_again() {
-  if (!source_.source->not_synced().empty()) return;
+  if (!source_.source->not_synced().empty() || trust_.roots.empty()) return;
   const Objects& objects = source_.source->objects();
   const auto begun = Loop::Clock::now();
   cni_->settle(objects);
@@ -248,7 +228,7 @@ void App::sign(uint64_t link_id, const std::string& identity, const std::string&
       link.send_certificate_refused(identity, "no pod of this node bears that identity", false);
     });
   }
-  ca_->sign(identity, csr, [this, identity, answer](Result<IssuedCertificate> issued) {
+  signer().sign(identity, csr, [this, identity, answer](Result<IssuedCertificate> issued) {
     metrics_.add("weir_agent_certificates_total", 1, {{"result", issued ? "issued" : "failed"}});
     if (!issued) {
       const bool retry = issued.error().source != Source::peer;

@@ -18,6 +18,7 @@
 #include "agent/enrol/enrolment.h"
 #include "agent/enrol/netns_finder.h"
 #include "agent/enrol/route_watch.h"
+#include "agent/identity/controller_signer.h"
 #include "agent/identity/embedded_ca.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/watch.h"
@@ -61,6 +62,8 @@ class App {
   void refresh_cni_metrics();
 
   Status open_announcements();
+  Status open_ca();
+  Signer& signer();
   void source_changed();
   void announcements_changed();
   void trust_changed();
@@ -84,7 +87,8 @@ class App {
   std::unique_ptr<NetnsFinder> finder_;
   std::unique_ptr<Redirect> redirect_;
   std::unique_ptr<RedirectCapture> capture_;
-  std::unique_ptr<EmbeddedCa> ca_;
+  std::unique_ptr<EmbeddedCa> ca_;  // one of the two
+  std::unique_ptr<ControllerSigner> controller_;
   OpenedSource source_;
   std::unique_ptr<Announcements> announcements_;
   std::unique_ptr<ProxyServer> server_;

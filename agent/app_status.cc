@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/app.h"
+#include "agent/identity/authority.h"
 #include "agent/why.h"
 
 namespace weir::agent {
@@ -96,10 +97,18 @@ std::string App::status_json() const {
   Json& trust = out["trust"];
   trust["domain"] = trust_domain_;
   trust["version"] = trust_.version;
-  trust["error"] = trust_error_;
+  trust["error"] = controller_ ? controller_->trouble() : trust_error_;
   trust["roots"] = Json::array();
-  const Root* signing = signing_root(ca_->roots(), std::time(nullptr));
-  for (const auto& root : ca_->roots()) {
+  for (const auto& der : controller_ ? trust_.roots : std::vector<std::string>()) {
+    trust["roots"].push_back({{"id", sha256_hex(der).value_or("").substr(0, 16)},
+                              {"not_after", not_after_of(der).value_or(0)},
+                              {"has_key", false},
+                              {"signs", false}});
+  }
+  static const std::vector<Root> none;
+  const std::vector<Root>& own_roots = ca_ ? ca_->roots() : none;
+  const Root* signing = signing_root(own_roots, std::time(nullptr));
+  for (const auto& root : own_roots) {
     trust["roots"].push_back({{"id", root.id},
                               {"not_after", unix_seconds(X509_get0_notAfter(root.certificate.get()))},
                               {"has_key", root.key != nullptr},
@@ -143,6 +152,7 @@ std::string App::check_json() {
 
 std::string App::not_ready() const {
   if (auto waiting = source_.source->not_synced(); !waiting.empty()) return waiting;
+  if (trust_.roots.empty()) return "no trust bundle from weir-controller yet";
   const ProxyLink* link = server_->active();
   if (link == nullptr || !link->synced()) return "no proxy has taken its configuration";
   for (const auto& pod : enrolment_->status()) {

@@ -166,6 +166,13 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   cli.add_option("--shared-dir", options.shared_dir, "announcements, shared by all nodes")
       ->capture_default_str();
+  std::string ca_kind = "embedded";
+  cli.add_option("--ca", ca_kind, "who signs: embedded (this agent, by --ca-dir) or controller")
+      ->check(CLI::IsMember({"embedded", "controller"}))
+      ->capture_default_str();
+  cli.add_option("--controller", options.controller, "weir-controller's address")->capture_default_str();
+  cli.add_option("--ca-token", options.ca_token, "file with the token for it, read anew for each call")
+      ->capture_default_str();
   cli.add_option("--ca-dir", options.ca_dir, "root certificates and keys")->capture_default_str();
   cli.add_option("--cert-ttl", life, "life of a workload's certificate: 24h, 30m, 10s")
       ->capture_default_str();
@@ -205,6 +212,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.certificate_life = *seconds;
+  options.ca_controller = ca_kind == "controller";
   if (const auto code = commands.run()) return *code;
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);

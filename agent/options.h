@@ -19,6 +19,9 @@ struct AgentOptions {
   std::filesystem::path state_dir = "/var/lib/weir/state";
   std::filesystem::path shared_dir = "/var/lib/weir/shared";
   std::filesystem::path ca_dir = "/var/lib/weir/ca";
+  bool ca_controller = false;  // weir-controller signs; else this agent, by ca_dir
+  std::string controller = "weir-controller.weir-system.svc:15012";
+  std::filesystem::path ca_token = "/var/run/secrets/weir.dev/ca/token";
   std::chrono::seconds certificate_life{24 * 3600};
   std::string trust_domain = "cluster.local";
   std::string proxy_socket = "/run/weir/agent.sock";

@@ -13,6 +13,7 @@ namespace weir::agent::controller {
 namespace {
 
 constexpr auto kRootCheckSoon = std::chrono::seconds(1);  // while there is none
+constexpr auto kListTimeout = std::chrono::seconds(60);
 constexpr auto kStopGrace = std::chrono::seconds(3);
 constexpr auto kOwnLife = std::chrono::hours(24);  // of the server's certificate
 
@@ -26,10 +27,19 @@ std::string rfc3339_micro() {
                      fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)), (now - seconds).count());
 }
 
+// Lists of a large cluster take their time.
+kube::ClientOptions watching(kube::ClientOptions options) {
+  options.request_timeout = kListTimeout;
+  return options;
+}
+
 }  // namespace
 
 ControllerApp::ControllerApp(Loop& loop, ControllerOptions options)
-    : loop_(loop), options_(std::move(options)), client_(loop, options_.kube) {
+    : loop_(loop),
+      options_(std::move(options)),
+      watches_(loop, watching(options_.kube)),
+      client_(loop, options_.kube) {
   RootKeeper::Options root{.make_root = !options_.bring_root,
                            .overlap = options_.root_overlap,
                            .signing_delay = options_.signing_delay,
@@ -77,11 +87,14 @@ void ControllerApp::leadership_changed(bool leads) {
   metrics_.set("weir_controller_leader", leads ? 1 : 0);
   if (leads) {
     log::info("{} is the leader", options_.identity);
+    status_.emplace(loop_, watches_, ask_api(), metrics_,
+                    StatusKeeper::Options{.trust_domain = options_.trust_domain});
     loop_.after(std::chrono::milliseconds(0), [this] {
       if (!stopping_) keeper_->tick();
     });
   } else {
     log::info("{} is not the leader any more", options_.identity);
+    status_.reset();
   }
 }
 

@@ -15,6 +15,7 @@
 #include "agent/controller/root_keeper.h"
 #include "agent/controller/server_certificate.h"
 #include "agent/controller/service.h"
+#include "agent/controller/status_keeper.h"
 #include "agent/kube/client.h"
 #include "agent/loop/loop.h"
 
@@ -55,6 +56,8 @@ class ControllerApp {
   std::optional<Service> service_;
   bool serving_ = false, stopping_ = false;
   std::optional<Error> failed_;
+  kube::Client watches_;  // connections of their own: they are long, and have no time-out
+  std::optional<StatusKeeper> status_;
   kube::Client client_;  // destroyed before all that asks by it: nothing is called any more
 };
 

@@ -73,11 +73,13 @@ void note_targets(Context& context, const std::string& kind, const Meta& policy,
     const auto service = context.objects.services.find({policy.ns, target.name});
     const std::string object = kind + " " + policy.key().text();
     if (service == context.objects.services.end()) {
-      context.note(object, "targetRefs: there is no Service " + target.name + " in namespace " + policy.ns);
+      context.note(object, "targetRefs: there is no Service " + target.name + " in namespace " + policy.ns,
+                   "TargetNotFound");
     } else if (!target.section.empty() &&
                std::ranges::none_of(service->second.ports,
                                     [&](const ServicePort& port) { return port.name == target.section; })) {
-      context.note(object, "targetRefs: Service " + target.name + " has no port named " + target.section);
+      context.note(object, "targetRefs: Service " + target.name + " has no port named " + target.section,
+                   "TargetNotFound");
     }
   }
 }

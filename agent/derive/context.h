@@ -46,8 +46,8 @@ struct Context {
   bool is_peer(const Pod& pod) const { return in.announced.contains(pod.uid()); }
   bool in_mesh(const Pod& pod) const { return wants_mesh(objects, pod) || is_peer(pod); }
   void emit(int kind, std::string name, const pb::Resource& resource);
-  void note(std::string object, std::string text) {
-    out.notes.push_back({std::move(object), std::move(text)});
+  void note(std::string object, std::string text, std::string reason = {}) {
+    out.notes.push_back({std::move(object), std::move(text), std::move(reason)});
   }
 };
 

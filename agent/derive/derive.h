@@ -50,13 +50,24 @@ struct LocalPodSpec {
 // Something accepted that does not resolve; for status.
 struct Note {
   std::string object, text;
+  // What the Gateway API calls it, for conditions: NoMatchingParent, BackendNotFound, UnsupportedValue, TargetNotFound …;
+  // empty: it has no word for it.
+  std::string reason = {};
   bool operator==(const Note&) const = default;
+};
+
+// Whether a route took effect at a Service that it names as parent.
+struct ParentVerdict {
+  std::string object;        // "HTTPRoute shop/web"
+  size_t parent = 0;         // its index in spec.parentRefs
+  std::string reason, text;  // empty: it did
 };
 
 struct Derived {
   Resources resources;
   std::vector<LocalPodSpec> local_pods;  // by uid
   std::vector<Note> notes;
+  std::vector<ParentVerdict> parents;
   std::string trust_domain;
 };
 
