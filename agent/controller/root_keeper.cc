@@ -49,13 +49,17 @@ const Authority* RootKeeper::signing() const {
       return root != nullptr && now - root->since >= seconds;
     });
   };
-  for (const int64_t seconds : {int64_t{options_.signing_delay.count()}, int64_t{0}}) {
-    const auto found = std::find_if(held_.rbegin(), held_.rend(), [&](const Authority& authority) {
-      return authority.not_after() > now && trusted_for(authority, seconds);
-    });
-    if (found != held_.rend()) return &*found;
-  }
-  return nullptr;
+  const auto ready = [&](const Authority& authority, int64_t seconds) {
+    return authority.not_after() > now && trusted_for(authority, seconds);
+  };
+  // The newest that everybody has had time to trust; while there is none, the one that has been trusted longest.
+  const auto newest = std::find_if(held_.rbegin(), held_.rend(), [&](const Authority& authority) {
+    return ready(authority, options_.signing_delay.count());
+  });
+  if (newest != held_.rend()) return &*newest;
+  const auto first =
+      std::ranges::find_if(held_, [&](const Authority& authority) { return ready(authority, 0); });
+  return first == held_.end() ? nullptr : &*first;
 }
 
 void RootKeeper::tick() {
