@@ -10,6 +10,7 @@
 
 #include "agent/app_capture.h"
 #include "agent/app_status.h"
+#include "agent/enrol/annotations.h"
 #include "agent/loop/files.h"
 #include "nodeproxy/base/log.h"
 
@@ -32,10 +33,9 @@ Result<std::unique_ptr<App>> App::start(Loop& loop, AgentOptions options) {
 }
 
 Status App::open() {
-  if (!std::filesystem::is_directory(options_.source_dir)) {
-    return fail(Source::config, Reason::bad_config,
-                "--source " + options_.source_dir.string() + " is no directory");
-  }
+  auto source = open_source(loop_, options_);
+  if (!source) return std::unexpected(source.error());
+  source_ = std::move(*source);
   if (auto ok = make_directories(options_.state_dir, 0700); !ok) return ok;
 
   finder_ = std::make_unique<NetnsFinder>(finder_options(options_));
@@ -54,10 +54,20 @@ Status App::open() {
   if (!ca) return std::unexpected(ca.error());
   ca_ = std::move(*ca);
   trust_ = {ca_->bundle_version(), ca_->bundle()};
-  auto announcements = Announcements::open(options_.shared_dir, options_.node);
-  if (!announcements) return std::unexpected(announcements.error());
-  announcements_ = std::move(*announcements);
-  directory_.emplace(options_.source_dir);
+  return open_announcements();
+}
+
+Status App::open_announcements() {
+  if (options_.kubernetes) {
+    announcements_ = std::make_unique<PodAnnotations>(*source_.client, *source_.source, options_.node);
+    return {};
+  }
+  auto opened = SharedDirectory::open(options_.shared_dir, options_.node);
+  if (!opened) return std::unexpected(opened.error());
+  announcements_ = std::make_unique<SharedDirectory>(std::move(*opened));
+  shared_watch_ = std::make_unique<DirectoryWatch>(
+      loop_, options_.shared_dir / "captured", [this](const auto&, bool) { announcements_changed(); }, false,
+      std::chrono::milliseconds(10));
   return {};
 }
 
@@ -80,11 +90,6 @@ Status App::listen() {
   if (auto ok = open_cni(); !ok) return ok;
 
   // Watches first, then the first reading: nothing between is missed.
-  source_watch_ = std::make_unique<DirectoryWatch>(
-      loop_, options_.source_dir, [this](const auto& names, bool all) { source_changed(names, all); });
-  shared_watch_ = std::make_unique<DirectoryWatch>(
-      loop_, options_.shared_dir / "captured", [this](const auto&, bool) { announcements_changed(); }, false,
-      std::chrono::milliseconds(10));
   ca_watch_ = std::make_unique<DirectoryWatch>(loop_, options_.ca_dir,
                                                [this](const auto&, bool) { trust_changed(); });
   netns_watch_ = std::make_unique<DirectoryWatch>(
@@ -94,21 +99,15 @@ Status App::listen() {
       if (pod.spec.uid == uid && pod.state == PodState::captured) check_and_mend(pod);
     }
   });
-  source_changed({}, true);
-  if (!resources_) derive_again();  // an empty directory
-  if (!options_.cni_conf_dir.empty()) {
-    cni_install_ = std::make_unique<CniInstall>(loop_, cni_install_options(options_));
-  }
+  source_.source->start([this] { source_changed(); });
   reconcile();
   watch_over_capture();
   refresh_metrics();
   return server_->listen();
 }
 
-void App::source_changed(const std::set<std::string>& names, bool all) {
-  if (!(all ? directory_->read_all() : directory_->read(names))) return;
-  metrics_.add("weir_agent_source_reads_total");
-  auto errors = directory_->errors();
+void App::source_changed() {
+  auto errors = source_.source->errors();
   for (const auto& error : errors) {
     const bool is_new = std::ranges::find(source_errors_, error) == source_errors_.end();
     if (is_new) log::error("refused, its last good state stays: {}", error.text());
@@ -118,7 +117,7 @@ void App::source_changed(const std::set<std::string>& names, bool all) {
     if (std::ranges::none_of(errors, still)) log::info("{} is good again, or gone", error.file);
   }
   source_errors_ = std::move(errors);
-  objects_ = directory_->objects();
+  announcements_->read();
   derive_again();
 }
 
@@ -144,10 +143,12 @@ void App::trust_changed() {
 }
 
 void App::derive_again() {
+  if (!source_.source->not_synced().empty()) return;
+  const Objects& objects = source_.source->objects();
   const auto begun = Loop::Clock::now();
-  cni_->settle(objects_);
+  cni_->settle(objects);
   Derived derived = derive(
-      {objects_, options_.node, options_.trust_domain, announcements_->uids(), trust_, &cni_->addresses()});
+      {objects, options_.node, options_.trust_domain, announcements_->uids(), trust_, &cni_->addresses()});
   const std::chrono::duration<double> took = Loop::Clock::now() - begun;
   metrics_.set("weir_agent_derive_seconds", took.count());
   for (const auto& note : derived.notes) {
@@ -159,14 +160,14 @@ void App::derive_again() {
   resources_ = std::make_shared<const Resources>(std::move(derived.resources));
 
   std::set<std::string> alive;
-  for (const auto& [name, pod] : objects_.pods) {
+  for (const auto& [name, pod] : objects.pods) {
     if (pod.node == options_.node && !pod.ended()) alive.insert(pod.uid());
   }
   // Words before deeds: what the proxy is told of a new pod precedes the pod, and a withdrawn announcement is on disk
   // before the proxy hears that the pod is no peer.
   server_->publish(resources_);
   enrolment_->set_wanted(local_pods_, alive);
-  cni_->objects_changed(objects_);
+  cni_->objects_changed(objects);
   forget_certificates();
 }
 
@@ -264,14 +265,16 @@ void App::forget_certificates() {
 
 void App::refresh_metrics() {
   loop_.after(kMetricsRefresh, [this] { refresh_metrics(); });
-  metrics_.set("weir_agent_source_files", static_cast<double>(directory_->file_count()));
+  source_.source->tell_metrics(
+      [this](const char* name, double value, const Labels& labels) { metrics_.set(name, value, labels); });
   metrics_.set("weir_agent_source_errors", static_cast<double>(source_errors_.size()));
   metrics_.set("weir_agent_notes", static_cast<double>(notes_.size()));
   metrics_.set("weir_agent_trust_version", static_cast<double>(trust_.version));
   metrics_.set("weir_agent_trust_errors", trust_error_.empty() ? 0 : 1);
 
   std::map<std::string, int> kinds;
-  for (const auto& [id, bytes] : *resources_) ++kinds[id.text().substr(0, id.text().find(' '))];
+  for (const auto& [id, bytes] : resources_ ? *resources_ : Resources())
+    ++kinds[id.text().substr(0, id.text().find(' '))];
   metrics_.clear("weir_agent_resources");
   for (const auto& [kind, count] : kinds) metrics_.set("weir_agent_resources", count, {{"kind", kind}});
 

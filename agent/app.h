@@ -1,7 +1,7 @@
 #pragma once
 // The running agent: the only file that knows every type, and joins them.
 //
-//   files/ ──objects──▶ derive/ ──resources──▶ serve/ ──▶ proxy        identity/ answers its certificate requests
+//   files/ or kube/ ──objects──▶ derive/ ──resources──▶ serve/ ──▶ proxy        identity/ answers its certificate requests
 //                          └──local pods──▶ enrol/ ──▶ redirect/       enrol/ ──announced──▶ derive/ (of every node)
 //
 // Owner: main. Thread: the loop's; the HTTP thread posts to it (admin.h). Lifetime: one run; destroying it leaves every
@@ -18,7 +18,6 @@
 #include "agent/enrol/enrolment.h"
 #include "agent/enrol/netns_finder.h"
 #include "agent/enrol/route_watch.h"
-#include "agent/files/directory.h"
 #include "agent/identity/embedded_ca.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/watch.h"
@@ -26,6 +25,7 @@
 #include "agent/options.h"
 #include "agent/redirect/redirect.h"
 #include "agent/serve/proxy_server.h"
+#include "agent/source.h"
 
 namespace weir::agent {
 
@@ -57,9 +57,11 @@ class App {
   Status listen();
   Enrolment::Options enrolment_options();
   Status open_cni();
+  void keep_cni_installed();
   void refresh_cni_metrics();
 
-  void source_changed(const std::set<std::string>& names, bool all);
+  Status open_announcements();
+  void source_changed();
   void announcements_changed();
   void trust_changed();
   void derive_again();
@@ -83,16 +85,15 @@ class App {
   std::unique_ptr<Redirect> redirect_;
   std::unique_ptr<RedirectCapture> capture_;
   std::unique_ptr<EmbeddedCa> ca_;
-  std::optional<Announcements> announcements_;
-  std::optional<Directory> directory_;
+  OpenedSource source_;
+  std::unique_ptr<Announcements> announcements_;
   std::unique_ptr<ProxyServer> server_;
   std::unique_ptr<Enrolment> enrolment_;
   std::unique_ptr<Cni> cni_;
   std::unique_ptr<CniInstall> cni_install_;
   std::unique_ptr<RouteWatch> route_watch_;
-  std::unique_ptr<DirectoryWatch> source_watch_, shared_watch_, ca_watch_, netns_watch_;
+  std::unique_ptr<DirectoryWatch> shared_watch_, ca_watch_, netns_watch_;
 
-  Objects objects_;
   TrustBundle trust_;
   std::string trust_error_;
   std::shared_ptr<const Resources> resources_;

@@ -94,8 +94,7 @@ std::string App::status_json() const {
   }
   out["quarantine"] = std::move(quarantine);
   Json& source = out["source"];
-  source["directory"] = options_.source_dir.string();
-  source["files"] = directory_->file_count();
+  source = Json::parse(source_.source->status_json());
   source["errors"] = Json::array();
   for (const auto& error : source_errors_) {
     source["errors"].push_back({{"file", error.file}, {"line", error.line}, {"reason", error.reason}});
@@ -151,6 +150,7 @@ std::string App::check_json() {
 }
 
 std::string App::not_ready() const {
+  if (auto waiting = source_.source->not_synced(); !waiting.empty()) return waiting;
   const ProxyLink* link = server_->active();
   if (link == nullptr || !link->synced()) return "no proxy has taken its configuration";
   for (const auto& pod : enrolment_->status()) {

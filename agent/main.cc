@@ -1,4 +1,5 @@
-// weir-agent: run (the default), uninstall, ca rotate | retire | list. Parses the command line and owns what run needs.
+// weir-agent: run (the default), derive, uninstall, validate, ca rotate | retire | list. Parses the command line and owns
+// what run needs.
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -13,7 +14,9 @@
 #include "agent/admin.h"
 #include "agent/app.h"
 #include "agent/app_capture.h"
+#include "agent/derive_command.h"
 #include "agent/loop/files.h"
+#include "agent/validate.h"
 #include "nodeproxy/base/log.h"
 
 namespace {
@@ -74,7 +77,7 @@ int run(const AgentOptions& options) {
     Admin admin(loop, **app);
     if (auto ok = admin.start(options.admin_socket, options.metrics_listen); !ok) return complain(ok.error());
     log::info("weir-agent {} runs on node {}, reading {}", WEIR_VERSION, options.node,
-              options.source_dir.string());
+              options.kubernetes ? "the API server's objects" : options.source_dir.string());
     loop.run();
   }
   return 0;
@@ -92,11 +95,11 @@ int uninstall(const AgentOptions& options) {
   // Withdrawn first: from now on peers speak plaintext, which a pod without capture understands.
   std::error_code none;
   if (std::filesystem::is_directory(options.shared_dir / "captured", none)) {
-    auto announcements = Announcements::open(options.shared_dir, options.node);
+    auto announcements = SharedDirectory::open(options.shared_dir, options.node);
     if (!announcements) return complain(announcements.error());
     const auto own = announcements->own();
     for (const auto& uid : own) {
-      if (auto ok = announcements->withdraw(uid); !ok) code = complain(ok.error());
+      if (auto ok = announcements->remove(uid); !ok) code = complain(ok.error());
     }
     if (!own.empty()) ::sleep(1);
   }
@@ -163,7 +166,17 @@ int main(int argc, char** argv) {
   cli.add_option("--node", options.node, "name of this node")->check([](const std::string& name) {
     return name.empty() ? "must not be empty" : "";
   });
-  cli.add_option("--source", options.source_dir, "directory of YAML objects");
+  auto* source = cli.add_option("--source", options.source_dir, "directory of YAML objects");
+  auto* kubernetes =
+      cli.add_flag("--kubernetes", options.kubernetes, "objects come from the API server")->excludes(source);
+  cli.add_option("--api-server", options.api_server, "https://HOST:PORT, unless as a pod is told")
+      ->needs(kubernetes);
+  cli.add_option("--kube-ca", options.kube_ca, "roots of the API server's certificate")->needs(kubernetes);
+  cli.add_option("--kube-token", options.kube_token, "file with the token, read anew for each request")
+      ->needs(kubernetes);
+  cli.add_option("--kube-cert", options.kube_certificate, "a client certificate, in place of a token")
+      ->needs(kubernetes);
+  cli.add_option("--kube-key", options.kube_key, "its key")->needs(kubernetes);
   cli.add_option("--state-dir", options.state_dir, "what must survive a restart; also the lock")
       ->capture_default_str();
   cli.add_option("--shared-dir", options.shared_dir, "announcements, shared by all nodes")
@@ -185,6 +198,14 @@ int main(int argc, char** argv) {
   auto* run_command = cli.add_subcommand("run", "run the agent (the default)")->fallthrough();
   auto* uninstall_command =
       cli.add_subcommand("uninstall", "leave pods and node as they were")->fallthrough();
+  auto* derive_command =
+      cli.add_subcommand("derive", "print what would be configured on --node, as JSON; changes nothing")
+          ->fallthrough();
+  bool follow = false;
+  derive_command->add_flag("--follow", follow, "a line for each change, until interrupted");
+  std::vector<std::string> files;
+  auto* validate_command = cli.add_subcommand("validate", "whether the agent would take these files");
+  validate_command->add_option("file", files, "YAML, as kubectl takes it")->required();
   auto* ca = cli.add_subcommand("ca", "the roots in --ca-dir")->fallthrough();
   auto* rotate = ca->add_subcommand("rotate", "add a root, which will sign; prints its id")->fallthrough();
   auto* retire = ca->add_subcommand("retire", "remove a root: what it signed is refused")->fallthrough();
@@ -204,6 +225,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.certificate_life = *seconds;
+  if (*validate_command) return validate_files(files) ? 0 : 1;
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);
@@ -224,9 +246,9 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (*uninstall_command) return uninstall(options);
-  if (options.source_dir.empty()) {
-    log::error("--source DIR is needed{}", *run_command ? "" : "; see --help");
+  if (options.source_dir.empty() && !options.kubernetes) {
+    log::error("--source DIR or --kubernetes is needed{}", *run_command ? "" : "; see --help");
     return 2;
   }
-  return run(options);
+  return *derive_command ? print_derived(options, follow) : run(options);
 }

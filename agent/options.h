@@ -8,10 +8,14 @@ namespace weir::agent {
 
 struct AgentOptions {
   // Objects come from the API server: pods are real ones of this node, and the agent is in a container.
-  bool in_cluster() const { return source_dir.empty(); }
+  bool in_cluster() const { return kubernetes; }
 
   std::string node;
   std::filesystem::path source_dir;
+  bool kubernetes =
+      false;  // objects and announcements are the API server's; else source_dir's and shared_dir's
+  std::string api_server;  // with kubernetes; empty: as a pod is told
+  std::filesystem::path kube_ca, kube_token, kube_certificate, kube_key;
   std::filesystem::path state_dir = "/var/lib/weir/state";
   std::filesystem::path shared_dir = "/var/lib/weir/shared";
   std::filesystem::path ca_dir = "/var/lib/weir/ca";

@@ -129,6 +129,7 @@ pb::TlsMode to_proto(Mode mode) {
 
 bool wants_mesh(const Objects& objects, const Pod& pod) {
   if (pod.host_network || pod.meta.ns == kWeirNamespace || pod.ended()) return false;
+  if (objects.settings && objects.settings->enrol_nobody) return false;
   const auto says = [](const Labels& labels) -> std::string_view {
     const auto found = labels.find(kMeshLabel);
     return found == labels.end() ? std::string_view() : std::string_view(found->second);

@@ -9,24 +9,24 @@
 
 namespace weir::agent {
 
-Announcements::Announcements(std::filesystem::path directory, std::string node)
+SharedDirectory::SharedDirectory(std::filesystem::path directory, std::string node)
     : directory_(std::move(directory)), node_(std::move(node)) {}
 
-Result<Announcements> Announcements::open(const std::filesystem::path& shared_dir, std::string node) {
+Result<SharedDirectory> SharedDirectory::open(const std::filesystem::path& shared_dir, std::string node) {
   const auto directory = shared_dir / "captured";
   if (auto ok = make_directories(directory, 0755); !ok) return std::unexpected(ok.error());
-  Announcements announcements(directory, std::move(node));
+  SharedDirectory announcements(directory, std::move(node));
   announcements.read();
   return announcements;
 }
 
-std::string Announcements::file_name(const std::string& uid) {
+std::string SharedDirectory::file_name(const std::string& uid) {
   std::string name = uid;
   std::ranges::replace(name, '/', '~');
   return name;
 }
 
-bool Announcements::read() {
+bool SharedDirectory::read() {
   std::map<std::string, std::string> found;
   std::error_code error;
   std::filesystem::directory_iterator entries(directory_, error);
@@ -54,7 +54,7 @@ bool Announcements::read() {
   return changed;
 }
 
-std::set<std::string> Announcements::own() const {
+std::set<std::string> SharedDirectory::own() const {
   std::set<std::string> out;
   for (const auto& [uid, node] : node_of_) {
     if (node == node_) out.insert(uid);
@@ -62,12 +62,14 @@ std::set<std::string> Announcements::own() const {
   return out;
 }
 
-Status Announcements::announce(const LocalPodSpec& pod) {
+Status SharedDirectory::write(const LocalPodSpec& pod) const {
   const nlohmann::json content{
       {"uid", pod.uid}, {"node", node_}, {"pod", pod.name.text()}, {"addresses", pod.addresses}};
   return write_atomically(directory_ / file_name(pod.uid), content.dump() + "\n", 0644);
 }
 
-Status Announcements::withdraw(const std::string& uid) { return remove_durably(directory_ / file_name(uid)); }
+Status SharedDirectory::remove(const std::string& uid) const {
+  return remove_durably(directory_ / file_name(uid));
+}
 
 }  // namespace weir::agent

@@ -14,7 +14,7 @@
 namespace weir::agent {
 namespace {
 
-constexpr std::chrono::milliseconds kRetryFirst{100}, kRetryMax{5000};
+constexpr std::chrono::milliseconds kRetryFirst{100};
 
 std::vector<int> release_all(std::vector<Fd>& descriptors) {
   std::vector<int> out;
@@ -55,6 +55,7 @@ Enrolment::Enrolment(Loop& loop, Capture& capture, Announcements& announcements,
 
 Enrolment::~Enrolment() {
   loop_.cancel(check_timer_);
+  for (const auto& [uid, timer] : orphans_) loop_.cancel(timer);
   for (auto& [uid, pod] : pods_) {
     loop_.cancel(pod.timer);
     loop_.cancel(pod.release_timer);
@@ -84,7 +85,7 @@ void Enrolment::adopt_known() {
     pod.prepared = true;
     pod.armed = known.armed;
     pod.has_listeners = known.has_listeners;
-    pod.announced = announcements_.uids().contains(known.spec.uid);
+    pod.announced = pod.told = announcements_.uids().contains(known.spec.uid);
     pod.state = PodState::adopting;
     if (pod.armed) verify(pod);
     start_timer(pod, options_.adoption_wait, &Enrolment::enrol);
@@ -115,7 +116,7 @@ void Enrolment::set_wanted(const std::vector<LocalPodSpec>& wanted, const std::s
   for (const auto& uid : announcements_.own()) {
     if (pods_.contains(uid)) continue;
     log::warn("pod {}: an earlier agent's announcement is withdrawn, its capture is gone", uid);
-    if (auto ok = announcements_.withdraw(uid); !ok) log::error("pod {}: {}", uid, ok.error().describe());
+    withdraw_orphan(uid);
   }
 }
 
@@ -161,7 +162,7 @@ void Enrolment::retry_later(Pod& pod, std::string why) {
   if (pod.error != why) log::warn("pod {}: {}", pod.spec.name.text(), why);
   pod.error = std::move(why);
   pod.state = PodState::waiting;
-  const auto delay = std::min(kRetryFirst * (1u << std::min(pod.tries, 6u)), kRetryMax);
+  const auto delay = std::min(kRetryFirst * (1u << std::min(pod.tries, 6u)), kEnrolRetryMax);
   ++pod.tries;
   start_timer(pod, delay, &Enrolment::enrol);
   if (options_.changed) options_.changed(pod.spec.uid);
@@ -238,15 +239,6 @@ void Enrolment::arm(Pod& pod) {
   pod.at_start = false;  // whatever comes now is news
   announce(pod);
   if (options_.changed) options_.changed(pod.spec.uid);
-}
-
-void Enrolment::announce(Pod& pod) {
-  if (auto ok = announcements_.announce(pod.spec); !ok) {
-    pod.error = "announcing: " + ok.error().describe();
-    log::error("pod {}: {}", pod.spec.name.text(), pod.error);
-    return start_timer(pod, kRetryMax, &Enrolment::announce);
-  }
-  pod.announced = true;
 }
 
 void Enrolment::proxy_synced() {

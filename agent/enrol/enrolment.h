@@ -59,6 +59,8 @@ struct PodStatus {
   uint64_t older_ended = 0, older_left = 0;  // connections that were there before it was captured
 };
 
+inline constexpr std::chrono::milliseconds kEnrolRetryMax{5000};
+
 class Enrolment {
  public:
   struct Options {
@@ -108,6 +110,9 @@ class Enrolment {
     bool removed = false;   // leaves because it is gone, not because it was unlabelled
     bool prepared = false;  // capture knows of it
     bool has_listeners = false, armed = false, announced = false;
+    bool told =
+        false;  // the announcement may be seen: what was, or may have been, written is not withdrawn yet
+    uint64_t last_word = 0;  // to announcements_: what is said of an earlier one is no news
     bool offered = false, accepting = false;
     bool release_pending = false;  // the proxy still closes an earlier life of this uid
     unsigned tries = 0;
@@ -130,6 +135,7 @@ class Enrolment {
   void arm(Pod& pod);
   void announce(Pod& pod);
   void withdraw(Pod& pod);
+  void withdraw_orphan(const std::string& uid);
   void withdraw_from_proxy(Pod& pod, bool removed);
   void leave(Pod& pod, bool removed);
   void leave_again(Pod& pod);
@@ -149,6 +155,7 @@ class Enrolment {
   Options options_;
   std::map<std::string, Pod> pods_;
   bool adopted_ = false;
+  std::map<std::string, Loop::TimerId> orphans_;  // uids announced by an earlier agent, that are no pods here
   Loop::TimerId check_timer_ = 0;
 };
 

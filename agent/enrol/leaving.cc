@@ -7,17 +7,6 @@
 
 namespace weir::agent {
 
-void Enrolment::withdraw(Pod& pod) {
-  if (!pod.announced) return;
-  if (auto ok = announcements_.withdraw(pod.spec.uid); !ok) {
-    // Peers would go on speaking mTLS: the pod must stay captured until this succeeds.
-    pod.error = "withdrawing the announcement: " + ok.error().describe();
-    log::error("pod {}: {}", pod.spec.name.text(), pod.error);
-    return;
-  }
-  pod.announced = false;
-}
-
 void Enrolment::withdraw_from_proxy(Pod& pod, bool removed) {
   if (!std::exchange(pod.offered, false)) return;
   pod.accepting = false;
@@ -32,9 +21,8 @@ void Enrolment::leave(Pod& pod, bool removed) {
   pod.removed = removed;
   loop_.cancel(std::exchange(pod.timer, 0));
   if (pod.state == PodState::draining) return;
-  withdraw(pod);
   pod.state = PodState::leaving;
-  if (pod.announced) return start_timer(pod, options_.grace, &Enrolment::leave_again);
+  if (pod.told) return withdraw(pod);  // and then again
   // Nobody dials a pod that is gone, and its address may soon be another's; an unlabelled one lives on in plaintext,
   // so its peers must have seen the withdrawal first.
   const auto grace = removed || !pod.armed ? std::chrono::milliseconds(0) : options_.grace;

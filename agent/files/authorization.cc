@@ -150,13 +150,11 @@ std::vector<std::string> read_grpc(const Field& field) {
   return out;
 }
 
-// A list that is there and empty: nothing, or anything? Not guessed.
+// A list that is there and empty, or has nothing behind its colon: nothing, or anything? Not guessed.
 void refuse_empty_lists(const Field& entry) {
   for (const auto& [name, member] : entry.entries()) {
-    if (member.present() && name != "header" && name != "claim" && name != "sourceLabel" &&
-        member.items().empty()) {
-      member.refuse("is empty; leave it out");
-    }
+    if (name == "header" || name == "claim" || name == "sourceLabel") continue;
+    if (member.items().empty()) member.refuse("is empty; leave it out");
   }
 }
 
@@ -235,9 +233,9 @@ Rule read_rule(const Field& entry, size_t index, Reading& reading) {
   entry.only({"name", "from", "to", "when"});
   Rule rule;
   rule.name = entry["name"].text("rule " + std::to_string(index));
-  // A list that is there and empty: nobody, or everybody? Not guessed.
-  for (const char* list : {"from", "to", "when"}) {
-    if (entry[list].present() && entry[list].items().empty()) entry[list].refuse("is empty; leave it out");
+  // Likewise: nobody, or everybody?
+  for (const auto& [name, member] : entry.entries()) {
+    if (name != "name" && member.items().empty()) member.refuse("is empty; leave it out");
   }
   for (const auto& from : entry["from"].items()) rule.from.push_back(read_from(from, reading));
   for (const auto& to : entry["to"].items()) rule.to.push_back(read_to(to));

@@ -1,4 +1,4 @@
-// Typed access to YAML nodes, refusing with path and line. See fields.h.
+// Typed access to nodes, refusing with path and line. See fields.h.
 #include "agent/files/fields.h"
 
 #include <algorithm>
@@ -93,11 +93,13 @@ std::string join(std::initializer_list<std::string_view> words) {
 
 }  // namespace
 
-Field::Field(YAML::Node node, std::string path)
-    : Field(node, std::move(path), node.Mark().line + 1, !node.IsNull()) {}
+Field::Field(Value node, std::string path) : Field(std::move(node), std::move(path), -1) {}
 
-Field::Field(YAML::Node node, std::string path, int line, bool present)
-    : node_(std::move(node)), path_(std::move(path)), line_(line), present_(present) {}
+Field::Field(Value node, std::string path, int line)
+    : node_(std::move(node)),
+      path_(std::move(path)),
+      line_(line < 0 ? node_.line() : line),
+      present_(node_.present()) {}
 
 void Field::refuse(std::string_view why) const {
   throw Refused{line_, (path_.empty() ? "the document" : path_) + " " + std::string(why)};
@@ -105,19 +107,19 @@ void Field::refuse(std::string_view why) const {
 
 Field Field::operator[](const char* name) const {
   const std::string path = path_.empty() ? name : path_ + "." + name;
-  if (!present_) return {YAML::Node(), path, line_, false};
-  if (!node_.IsMap()) refuse("must be a map");
-  const YAML::Node& self = node_;  // const: a look-up must not insert
-  const YAML::Node member = self[name];
-  if (!member.IsDefined() || member.IsNull()) return {YAML::Node(), path, line_, false};
-  return {member, path, member.Mark().line + 1, true};
+  if (!present_) return {Value(), path, line_};
+  if (!node_.is_map()) refuse("must be a map");
+  Value member = node_.member(name);
+  if (!member.present()) return {Value(), path, line_};
+  return {std::move(member), path};
 }
 
 std::string Field::text(std::string_view fallback) const {
   if (!present_) return std::string(fallback);
-  if (!node_.IsScalar()) refuse("must be a single value");
-  if (!is_utf8(node_.Scalar())) refuse("is not UTF-8");
-  return node_.Scalar();
+  if (!node_.is_scalar()) refuse("must be a single value");
+  std::string value = node_.scalar();
+  if (!is_utf8(value)) refuse("is not UTF-8");
+  return value;
 }
 
 std::string Field::needed_text() const {
@@ -127,7 +129,7 @@ std::string Field::needed_text() const {
 }
 
 bool Field::is_number() const {
-  return present_ && node_.IsScalar() && to_number(node_.Scalar()).has_value();
+  return present_ && node_.is_scalar() && to_number(node_.scalar()).has_value();
 }
 
 uint32_t Field::number(uint32_t min, uint32_t max) const {
@@ -181,11 +183,10 @@ std::string Field::cidr() const {
 std::vector<Field> Field::items(size_t max) const {
   std::vector<Field> out;
   if (!present_) return out;
-  if (!node_.IsSequence()) refuse("must be a list");
+  if (!node_.is_sequence()) refuse("must be a list");
   if (node_.size() > max) refuse("has more than " + std::to_string(max) + " entries");
   for (size_t i = 0; i < node_.size(); ++i) {
-    const YAML::Node item = node_[i];
-    out.push_back({item, path_ + "[" + std::to_string(i) + "]", item.Mark().line + 1, !item.IsNull()});
+    out.push_back({node_.item(i), path_ + "[" + std::to_string(i) + "]"});
   }
   return out;
 }
@@ -193,17 +194,16 @@ std::vector<Field> Field::items(size_t max) const {
 std::vector<std::pair<std::string, Field>> Field::entries() const {
   std::vector<std::pair<std::string, Field>> out;
   if (!present_) return out;
-  if (!node_.IsMap()) refuse("must be a map");
+  if (!node_.is_map()) refuse("must be a map");
   std::set<std::string> seen;
-  for (const auto& entry : node_) {
-    if (!entry.first.IsScalar()) refuse("has a key that is no word");
-    std::string key = entry.first.Scalar();
+  node_.each([&](const Value& name, const Value& member) {
+    if (!name.is_scalar()) refuse("has a key that is no word");
+    std::string key = name.scalar();
     if (!is_utf8(key)) refuse("has a key that is not UTF-8");
-    Field value{entry.second, path_.empty() ? key : path_ + "." + key, entry.first.Mark().line + 1,
-                !entry.second.IsNull()};
+    Field value{member, path_.empty() ? key : path_ + "." + key, name.line()};
     if (!seen.insert(key).second) value.refuse("is there twice");
     out.emplace_back(std::move(key), std::move(value));
-  }
+  });
   return out;
 }
 

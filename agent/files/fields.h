@@ -1,11 +1,9 @@
 #pragma once
-// Reading YAML with places: a Field is a node of a document together with its path and line, so that whatever is wrong
-// can be said as "line 12: spec.rules[0].to[1].ports[0] must be a number from 1 to 65535".
+// Reading YAML and JSON with places: a Field is a node of a document together with its path and line, so that whatever is
+// wrong can be said as "line 12: spec.rules[0].to[1].ports[0] must be a number from 1 to 65535". JSON has no lines.
 //
 // Refusals are exceptions inside this directory only, because yaml-cpp's are; parse.h turns both into values.
-// Owner: the document's. Thread: one at a time. Lifetime: while the document's YAML::Node lives.
-#include <yaml-cpp/yaml.h>
-
+// Owner: the document's. Thread: one at a time. Lifetime: while the document lives (value.h).
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -13,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/files/value.h"
 #include "agent/model/objects.h"
 
 namespace weir::agent {
@@ -24,7 +23,8 @@ struct Refused {
 
 class Field {
  public:
-  Field(YAML::Node node, std::string path);
+  Field(YAML::Node node, std::string path) : Field(Value(std::move(node)), std::move(path)) {}
+  Field(const nlohmann::json& json, std::string path) : Field(Value(json), std::move(path)) {}
 
   // A member of a map; absent members are Fields too. Refuses when this is there and is no map.
   Field operator[](const char* name) const;
@@ -57,9 +57,10 @@ class Field {
   [[noreturn]] void refuse(std::string_view why) const;
 
  private:
-  Field(YAML::Node node, std::string path, int line, bool present);
+  Field(Value node, std::string path);
+  Field(Value node, std::string path, int line);
 
-  YAML::Node node_;
+  Value node_;
   std::string path_;
   int line_ = 0;
   bool present_ = false;

@@ -62,7 +62,11 @@ Meta read_meta(const Field& document, bool namespaced) {
   const Field uid = metadata["uid"];
   if (uid.present()) meta.uid = read_name(uid, "._/ABCDEFGHIJKLMNOPQRSTUVWXYZ");
   meta.labels = metadata["labels"].labels();
-  meta.annotations = metadata["annotations"].labels();
+  // Only annotations that somebody here reads: others may be long, and there are many.
+  for (const auto& [key, value] : metadata["annotations"].entries()) {
+    if (key.starts_with("weir.dev/") || key == "kubernetes.io/config.mirror")
+      meta.annotations[key] = value.text();
+  }
   for (const auto& owner : metadata["ownerReferences"].items()) {
     Owner value{owner["kind"].needed_text(), owner["name"].needed_text()};
     const bool controller = owner["controller"].boolean(false);

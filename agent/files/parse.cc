@@ -74,10 +74,6 @@ void salvage_policies(const std::vector<Field>& documents, const std::string& wh
 
 }  // namespace
 
-std::string SourceError::text() const {
-  return line > 0 ? fmt::format("{}:{}: {}", file, line, reason) : fmt::format("{}: {}", file, reason);
-}
-
 Parsed parse_yaml(const std::string& file, const std::string& text) {
   Parsed parsed;
   std::vector<Field> documents;
@@ -104,6 +100,22 @@ Parsed parse_yaml(const std::string& file, const std::string& text) {
   if (parsed.error) {
     parsed.objects.clear();
     salvage_policies(documents, parsed.error->text(), parsed);
+  }
+  return parsed;
+}
+
+Parsed parse_json(const std::string& name, const nlohmann::json& object) {
+  Parsed parsed;
+  const Field document(object, "");
+  try {
+    if (auto read = read_object(document)) {
+      parsed.objects.push_back(std::move(*read));
+    } else {
+      ++parsed.passed_over;
+    }
+  } catch (const Refused& refused) {
+    parsed.error = SourceError{name, 0, refused.reason};
+    salvage_policies({document}, parsed.error->text(), parsed);
   }
   return parsed;
 }

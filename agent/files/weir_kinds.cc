@@ -48,7 +48,7 @@ MeshSettings read_mesh_settings(const Field& document) {
   settings.meta = read_meta(document, true);
   const Field data = document["data"];
   data.only({"trustDomain", "clusterName", "podCIDRs", "serviceCIDRs", "unknownDestinations", "sameNode",
-             "sessionsPerLane"});
+             "sessionsPerLane", "enrolment"});
   settings.trust_domain = read_trust_domain(data["trustDomain"]);
   settings.cluster = data["clusterName"].text();
   settings.pod_cidrs = read_cidrs(data["podCIDRs"]);
@@ -56,6 +56,7 @@ MeshSettings read_mesh_settings(const Field& document) {
   settings.allow_unknown_destinations = data["unknownDestinations"].word({"Refuse", "Allow"}, 0) == 1;
   settings.same_node_encrypted = data["sameNode"].word({"Direct", "Encrypted"}, 0) == 1;
   settings.sessions_per_lane = data["sessionsPerLane"].number_or(0, 1, 100);
+  settings.enrol_nobody = data["enrolment"].word({"Labels", "None"}, 0) == 1;
   return settings;
 }
 

@@ -29,7 +29,8 @@ struct Owner {
 struct Meta {
   std::string name, ns;
   std::string uid;  // as written; see Pod::uid()
-  Labels labels, annotations;
+  Labels labels;
+  Labels annotations;                 // those that somebody reads (read_meta)
   std::vector<Owner> owners;          // the controller first
   std::optional<int64_t> created_at;  // Unix seconds of creationTimestamp
   bool deleting = false;              // has a deletionTimestamp

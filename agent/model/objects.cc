@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <type_traits>
 
 namespace weir::agent {
 
@@ -41,6 +42,46 @@ void Objects::add(Object object) {
     void operator()(ReferenceGrant& v) { to.reference_grants.insert_or_assign(v.meta.key(), std::move(v)); }
   };
   std::visit(Adder{*this}, object);
+}
+
+namespace {
+
+// Calls `visit` with the map of that kind (in the order of the variant), and the key it has there.
+template <typename All, typename Visit>
+void with_kind(All& all, size_t kind, const ObjectName& name, const Visit& visit) {
+  switch (kind) {
+    case 0: return visit(all.namespaces, name.name);
+    case 1: return visit(all.nodes, name.name);
+    case 2: return visit(all.pods, name);
+    case 3: return visit(all.services, name);
+    case 4: return visit(all.slices, name);
+    case 6: return visit(all.peer_authentications, name);
+    case 7: return visit(all.authorization_policies, name);
+    case 8: return visit(all.traffic_policies, name);
+    case 9: return visit(all.http_routes, name);
+    case 10: return visit(all.grpc_routes, name);
+    case 11: return visit(all.reference_grants, name);
+    default: return;
+  }
+}
+static_assert(std::is_same_v<std::variant_alternative_t<5, Object>, MeshSettings>);
+static_assert(std::is_same_v<std::variant_alternative_t<11, Object>, ReferenceGrant>);
+
+}  // namespace
+
+const Meta* Objects::find(size_t kind, const ObjectName& name) const {
+  if (kind == 5) return settings && settings->meta.key() == name ? &settings->meta : nullptr;
+  const Meta* out = nullptr;
+  with_kind(*this, kind, name, [&](const auto& map, const auto& key) {
+    const auto found = map.find(key);
+    if (found != map.end()) out = &found->second.meta;
+  });
+  return out;
+}
+
+void Objects::remove(size_t kind, const ObjectName& name) {
+  if (kind == 5 && find(kind, name) != nullptr) settings.reset();
+  with_kind(*this, kind, name, [](auto& map, const auto& key) { map.erase(key); });
 }
 
 bool selects(const Labels& selector, const Labels& labels) {

@@ -95,6 +95,7 @@ struct MeshSettings {
   std::vector<std::string> pod_cidrs, service_cidrs;
   bool allow_unknown_destinations = false;
   bool same_node_encrypted = false;
+  bool enrol_nobody = false;  // labels count for nothing: every pod is let go
   uint32_t sessions_per_lane = 0;
 };
 
@@ -188,6 +189,9 @@ struct Objects {
   std::map<ObjectName, ReferenceGrant> reference_grants;
 
   void add(Object object);
+  // `kind`: the index in Object. Cluster-wide kinds have no namespace in their name.
+  const Meta* find(size_t kind, const ObjectName& name) const;
+  void remove(size_t kind, const ObjectName& name);
 };
 
 // Whether every label of `selector` is among `labels`; an empty selector selects everything.

@@ -41,6 +41,19 @@ TEST_CASE(
   CHECK_FALSE(world.resource(pb::WORKLOAD, "shop/host"));
 }
 
+TEST_CASE("with enrolment None the labels count for nothing: pods are let go, and stay peers until they have left") {
+  World world;
+  world.pod("web", "10.0.0.1");
+  world.announced = {"shop/web"};
+  world.objects.settings.emplace();
+  CHECK(world.derived().local_pods.size() == 1);
+  world.objects.settings->enrol_nobody = true;
+  CHECK(world.derived().local_pods.empty());
+  CHECK(world.workload("shop/web").mesh_peer());
+  world.announced.clear();
+  CHECK(world.workload("shop/web").identity().empty());
+}
+
 TEST_CASE("a label makes no peer, an announcement does, until it is withdrawn") {
   World world;
   world.pod("web", "10.0.0.1");

@@ -67,7 +67,7 @@ struct TestNode {
   std::vector<std::string> log, reports, changes;
   Loop loop;
   FakeCapture capture{log};
-  std::optional<Announcements> announcements;
+  std::optional<SharedDirectory> announcements;
   std::function<Result<FoundNetns>(const LocalPodSpec&)> find;  // in place of the directory, where it is set
   bool connected = true;
   std::optional<Enrolment> enrolment;
@@ -87,7 +87,7 @@ struct TestNode {
   void start() {
     enrolment.reset();
     announcements.reset();
-    auto opened = Announcements::open(path / "shared", "n1");
+    auto opened = SharedDirectory::open(path / "shared", "n1");
     REQUIRE(opened);
     announcements = std::move(*opened);
     Enrolment::Options options;
@@ -131,7 +131,7 @@ struct TestNode {
     return out;
   }
   bool announced(const std::string& uid) const {
-    return std::filesystem::exists(path / "shared" / "captured" / Announcements::file_name(uid));
+    return std::filesystem::exists(path / "shared" / "captured" / SharedDirectory::file_name(uid));
   }
   PodStatus pod() const {
     const auto all = enrolment->status();

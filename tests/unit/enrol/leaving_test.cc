@@ -73,7 +73,7 @@ TEST_CASE("a pod labelled again within the grace was never uncaptured; while dra
 TEST_CASE("a restarted agent takes back what the proxy holds and uncaptures nothing") {
   TestNode node;
   node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
-  REQUIRE(node.announcements->announce(web()));
+  REQUIRE(node.announcements->write(web()));
   node.start();
   node.connected = false;
   node.enrolment->set_wanted({web()}, kAlive);
@@ -132,10 +132,10 @@ TEST_CASE("what an earlier agent left and nobody wants is undone") {
   node.capture.known = {{{"shop/old", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
   auto old = web();
   old.uid = "shop/old";
-  REQUIRE(node.announcements->announce(old));
+  REQUIRE(node.announcements->write(old));
   auto lost = web();
   lost.uid = "shop/lost";
-  REQUIRE(node.announcements->announce(lost));
+  REQUIRE(node.announcements->write(lost));
   node.start();
   node.enrolment->set_wanted({}, {});
   CHECK_FALSE(node.announced("shop/old"));
@@ -149,11 +149,11 @@ TEST_CASE("what an earlier agent left and nobody wants is undone") {
 
 TEST_CASE("announcements of other nodes are left alone") {
   TestNode node;
-  auto other = Announcements::open(node.path / "shared", "n2");
+  auto other = SharedDirectory::open(node.path / "shared", "n2");
   REQUIRE(other);
   auto theirs = web();
   theirs.uid = "shop/theirs";
-  REQUIRE(other->announce(theirs));
+  REQUIRE(other->write(theirs));
   node.start();
   CHECK(node.announcements->uids().contains("shop/theirs"));
   CHECK(node.announcements->own().empty());

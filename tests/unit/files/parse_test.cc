@@ -121,6 +121,10 @@ data: {podCIDRs: "10.0.0.0/8, fd00::/8", sameNode: Encrypted, unknownDestination
   CHECK(settings.same_node_encrypted);
   CHECK(settings.allow_unknown_destinations);
   CHECK(settings.sessions_per_lane == 1);
+  CHECK_FALSE(settings.enrol_nobody);
+  const std::string one = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: weir, namespace: weir-system}\n";
+  CHECK(only<MeshSettings>(one + "data: {enrolment: None}\n").enrol_nobody);
+  CHECK(refusal(one + "data: {enrolment: Off}\n").find("must be one of: Labels, None") != std::string::npos);
   const Parsed other =
       parse_yaml("a",
                  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: weir, namespace: x}\n---\n"
