@@ -133,6 +133,37 @@ int ca_list(const AgentOptions& options) {
   return 0;
 }
 
+// Where objects come from.
+void add_source_options(CLI::App& cli, AgentOptions& options) {
+  auto* source = cli.add_option("--source", options.source_dir, "directory of YAML objects");
+  auto* kubernetes =
+      cli.add_flag("--kubernetes", options.kubernetes, "objects come from the API server")->excludes(source);
+  cli.add_option("--api-server", options.api_server, "https://HOST:PORT, unless as a pod is told")
+      ->needs(kubernetes);
+  cli.add_option("--kube-ca", options.kube_ca, "roots of the API server's certificate")->needs(kubernetes);
+  cli.add_option("--kube-token", options.kube_token, "file with the token, read anew for each request")
+      ->needs(kubernetes);
+  cli.add_option("--kube-cert", options.kube_certificate, "a client certificate, in place of a token")
+      ->needs(kubernetes);
+  cli.add_option("--kube-key", options.kube_key, "its key")->needs(kubernetes);
+}
+
+bool names_fit(const AgentOptions& options) {
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
+  };
+  if (options.node.empty() || !std::ranges::all_of(options.node, plain)) {
+    log::error("--node is needed: a node's name of lower case letters, digits, dots and dashes");
+    return false;
+  }
+  if (options.trust_domain.empty() ||
+      !std::ranges::all_of(options.trust_domain, [&](char c) { return plain(c) || c == '_'; })) {
+    log::error("--trust-domain {} is no SPIFFE trust domain", options.trust_domain);
+    return false;
+  }
+  return true;
+}
+
 // Where things are on the node.
 void add_node_options(CLI::App& cli, AgentOptions& options) {
   cli.add_option("--cgroup-root", options.cgroup_root, "mount point of cgroup v2")->capture_default_str();
@@ -166,17 +197,7 @@ int main(int argc, char** argv) {
   cli.add_option("--node", options.node, "name of this node")->check([](const std::string& name) {
     return name.empty() ? "must not be empty" : "";
   });
-  auto* source = cli.add_option("--source", options.source_dir, "directory of YAML objects");
-  auto* kubernetes =
-      cli.add_flag("--kubernetes", options.kubernetes, "objects come from the API server")->excludes(source);
-  cli.add_option("--api-server", options.api_server, "https://HOST:PORT, unless as a pod is told")
-      ->needs(kubernetes);
-  cli.add_option("--kube-ca", options.kube_ca, "roots of the API server's certificate")->needs(kubernetes);
-  cli.add_option("--kube-token", options.kube_token, "file with the token, read anew for each request")
-      ->needs(kubernetes);
-  cli.add_option("--kube-cert", options.kube_certificate, "a client certificate, in place of a token")
-      ->needs(kubernetes);
-  cli.add_option("--kube-key", options.kube_key, "its key")->needs(kubernetes);
+  add_source_options(cli, options);
   cli.add_option("--state-dir", options.state_dir, "what must survive a restart; also the lock")
       ->capture_default_str();
   cli.add_option("--shared-dir", options.shared_dir, "announcements, shared by all nodes")
@@ -229,18 +250,7 @@ int main(int argc, char** argv) {
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);
-  const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
-  };
-  if (options.node.empty() || !std::ranges::all_of(options.node, plain)) {
-    log::error("--node is needed: a node's name of lower case letters, digits, dots and dashes");
-    return 2;
-  }
-  if (options.trust_domain.empty() ||
-      !std::ranges::all_of(options.trust_domain, [&](char c) { return plain(c) || c == '_'; })) {
-    log::error("--trust-domain {} is no SPIFFE trust domain", options.trust_domain);
-    return 2;
-  }
+  if (!names_fit(options)) return 2;
   if (!cni_options_fit(options)) {
     log::error("--cni-bin-dir and --cni-conf-dir go together, and need --cni-socket");
     return 2;
