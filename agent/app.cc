@@ -97,9 +97,6 @@ Status App::listen() {
     }
   });
   source_.source->start([this] { source_changed(); });
-  if (!options_.cni_conf_dir.empty()) {
-    cni_install_ = std::make_unique<CniInstall>(loop_, cni_install_options(options_));
-  }
   reconcile();
   watch_over_capture();
   refresh_metrics();

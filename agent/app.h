@@ -59,6 +59,7 @@ class App {
   Status listen();
   Enrolment::Options enrolment_options();
   Status open_cni();
+  void keep_cni_installed();
   void refresh_cni_metrics();
 
   Status open_announcements();

@@ -114,14 +114,16 @@ Enrolment::Options App::enrolment_options() {
   return enrolment;
 }
 
-// The plugin may ask from here on; it is installed once the list of enrolled namespaces is on disk (listen()).
+// The plugin may ask from here on.
 Status App::open_cni() {
   Cni::Options options;
   options.socket = options_.cni_socket;
   options.enrolled_file = options_.state_dir / "enrolled-namespaces";
   Cni::Hooks hooks;
   hooks.objects = [this]() -> const Objects& { return source_.source->objects(); };
-  hooks.source_connected = [] { return true; };  // files are there or they are not
+  hooks.source_connected = [this] {
+    return source_.source->not_synced().empty() && source_.source->connected();
+  };
   hooks.derive = [this] { derive_again(); };
   hooks.pod = [this](const std::string& uid) { return enrolment_->status_of(uid); };
   hooks.recheck = [this](const std::string& uid) { enrolment_->recheck(uid); };
@@ -132,7 +134,14 @@ Status App::open_cni() {
   return cni_->listen();
 }
 
+// Once the list of enrolled namespaces is on disk.
+void App::keep_cni_installed() {
+  if (options_.cni_conf_dir.empty() || cni_install_ != nullptr || !cni_->listed()) return;
+  cni_install_ = std::make_unique<CniInstall>(loop_, cni_install_options(options_));
+}
+
 void App::refresh_cni_metrics() {
+  keep_cni_installed();
   metrics_.set("weir_agent_cni_waiting", static_cast<double>(cni_->waiting()));
   metrics_.set("weir_agent_cni_errors",
                (cni_->file_error().empty() ? 0 : 1) +

@@ -8,7 +8,7 @@ namespace weir::agent {
 
 struct AgentOptions {
   // Objects come from the API server: pods are real ones of this node, and the agent is in a container.
-  bool in_cluster() const { return source_dir.empty(); }
+  bool in_cluster() const { return kubernetes; }
 
   std::string node;
   std::filesystem::path source_dir;

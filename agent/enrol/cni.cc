@@ -119,7 +119,7 @@ void Cni::look(CniServer::Id id) {
 }
 
 void Cni::judge_unseen(CniServer::Id id, Asked& one) {
-  if (!one.seen_over && hooks_.source_connected()) return;
+  if (!one.seen_over) return;  // without the source, too: it may be between two watches
   const std::string& ns = one.question.ns;
   if (hooks_.source_connected()) {
     return answer(id, cni::Verdict::refused, true, "the agent has not seen this pod yet");
@@ -190,6 +190,7 @@ void Cni::enrolment_changed() {
 
 std::set<std::string> Cni::enrolled_namespaces(const Objects& objects) {
   std::set<std::string> out;
+  if (objects.settings && objects.settings->enrol_nobody) return out;
   const auto enabled = [](const Labels& labels) {
     const auto found = labels.find(kMeshLabel);
     return found != labels.end() && found->second == "enabled";

@@ -58,6 +58,8 @@ class Cni {
   // A pod was captured, or a try failed.
   void enrolment_changed();
 
+  // The list is on disk, and says what the source does.
+  bool listed() const { return listed_.has_value(); }
   size_t waiting() const { return asked_.size(); }
   const std::string& file_error() const { return file_error_; }
 

@@ -15,7 +15,13 @@ namespace {
 struct Asked {
   YamlWorld world;
   std::map<ResourceId, Sync::Quarantined> quarantine;
-  std::optional<PodStatus> capture = PodStatus{{}, PodState::captured, true, true, true, ""};
+  std::optional<PodStatus> capture = captured();
+  static PodStatus captured() {
+    PodStatus status;
+    status.state = PodState::captured;
+    status.armed = status.announced = status.accepting = true;
+    return status;
+  }
   bool connected = true;
 
   Asked() {
