@@ -34,6 +34,28 @@ std::string lower(std::string text) {
   return text;
 }
 
+// `path` as a process whose root is `root` sees it. Left to the kernel, a link to an absolute path (/var/run → /run on most
+// systems) would lead back to our own root.
+fs::path below(const fs::path& root, const fs::path& path) {
+  constexpr int kLinksMax = 40;  // as the kernel has it
+  fs::path done, left = path.relative_path();
+  for (int links = 0; !left.empty();) {
+    const fs::path first = *left.begin();
+    fs::path rest;
+    for (auto part = std::next(left.begin()); part != left.end(); ++part) rest /= *part;
+    std::error_code no_link;
+    const fs::path target = fs::read_symlink(root / done / first, no_link);
+    if (no_link || ++links > kLinksMax) {
+      done = first == ".." ? done.parent_path() : done / first;
+      left = rest;
+    } else {
+      if (target.is_absolute()) done.clear();
+      left = target.relative_path() / rest;
+    }
+  }
+  return root / done;
+}
+
 }  // namespace
 
 bool NetnsFinder::is_sandbox(const std::string& runtime_class) {
@@ -57,7 +79,7 @@ fs::path NetnsFinder::given(const std::string& uid) const {
   const auto found = given_.find(uid);
   if (found == given_.end()) return {};
   const fs::path as_said = found->second;
-  auto by_node = options_.host_proc / "1/root" / as_said.relative_path();
+  auto by_node = below(options_.host_proc / "1/root", as_said);
   return !namespace_id(by_node) && namespace_id(as_said) ? as_said : by_node;
 }
 
