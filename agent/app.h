@@ -8,6 +8,7 @@
 // captured pod captured.
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -80,6 +81,8 @@ class App {
   void check_and_mend(const PodStatus& pod);
   std::map<std::string, std::string> broken_parts(const std::string& uid);
   void reconcile();
+  nlohmann::ordered_json cni_status() const;
+  nlohmann::ordered_json trust_status() const;
   void refresh_metrics();
 
   Loop& loop_;

@@ -32,6 +32,44 @@ int64_t unix_seconds(const ASN1_TIME* time) {
 
 }  // namespace
 
+Json App::cni_status() const {
+  Json cni;
+  cni["socket"] = options_.cni_socket;
+  cni["waiting"] = cni_->waiting();
+  cni["list_error"] = cni_->file_error();
+  cni["installed"] = cni_install_ != nullptr;
+  if (cni_install_ != nullptr) {
+    cni["primary"] = cni_install_->primary();
+    cni["error"] = cni_install_->error();
+    cni["repairs"] = cni_install_->repairs();
+  }
+  return cni;
+}
+
+Json App::trust_status() const {
+  Json trust;
+  trust["domain"] = trust_domain_;
+  trust["version"] = trust_.version;
+  trust["error"] = controller_ ? controller_->trouble() : trust_error_;
+  trust["roots"] = Json::array();
+  for (const auto& der : controller_ ? trust_.roots : std::vector<std::string>()) {
+    trust["roots"].push_back({{"id", sha256_hex(der).value_or("").substr(0, 16)},
+                              {"not_after", not_after_of(der).value_or(0)},
+                              {"has_key", false},
+                              {"signs", false}});
+  }
+  static const std::vector<Root> none;
+  const std::vector<Root>& own_roots = ca_ ? ca_->roots() : none;
+  const Root* signing = signing_root(own_roots, std::time(nullptr));
+  for (const auto& root : own_roots) {
+    trust["roots"].push_back({{"id", root.id},
+                              {"not_after", unix_seconds(X509_get0_notAfter(root.certificate.get()))},
+                              {"has_key", root.key != nullptr},
+                              {"signs", &root == signing}});
+  }
+  return trust;
+}
+
 std::string App::status_json() const {
   Json out;
   out["version"] = WEIR_VERSION;
@@ -60,16 +98,7 @@ std::string App::status_json() const {
                            {"certificate_not_after", issued == issued_until_.end() ? 0 : issued->second},
                            {"error", pod.error}});
   }
-  Json& cni = out["cni"];
-  cni["socket"] = options_.cni_socket;
-  cni["waiting"] = cni_->waiting();
-  cni["list_error"] = cni_->file_error();
-  cni["installed"] = cni_install_ != nullptr;
-  if (cni_install_ != nullptr) {
-    cni["primary"] = cni_install_->primary();
-    cni["error"] = cni_install_->error();
-    cni["repairs"] = cni_install_->repairs();
-  }
+  out["cni"] = cni_status();
   const ProxyLink* link = server_->active();
   Json& proxy = out["proxy"];
   proxy["connected"] = link != nullptr;
@@ -94,26 +123,7 @@ std::string App::status_json() const {
   }
   source["notes"] = Json::array();
   for (const auto& note : notes_) source["notes"].push_back({{"object", note.object}, {"text", note.text}});
-  Json& trust = out["trust"];
-  trust["domain"] = trust_domain_;
-  trust["version"] = trust_.version;
-  trust["error"] = controller_ ? controller_->trouble() : trust_error_;
-  trust["roots"] = Json::array();
-  for (const auto& der : controller_ ? trust_.roots : std::vector<std::string>()) {
-    trust["roots"].push_back({{"id", sha256_hex(der).value_or("").substr(0, 16)},
-                              {"not_after", not_after_of(der).value_or(0)},
-                              {"has_key", false},
-                              {"signs", false}});
-  }
-  static const std::vector<Root> none;
-  const std::vector<Root>& own_roots = ca_ ? ca_->roots() : none;
-  const Root* signing = signing_root(own_roots, std::time(nullptr));
-  for (const auto& root : own_roots) {
-    trust["roots"].push_back({{"id", root.id},
-                              {"not_after", unix_seconds(X509_get0_notAfter(root.certificate.get()))},
-                              {"has_key", root.key != nullptr},
-                              {"signs", &root == signing}});
-  }
+  out["trust"] = trust_status();
   // Names come from YAML and may hold any bytes: never throw over them.
   return out.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

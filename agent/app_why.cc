@@ -8,8 +8,11 @@ namespace weir::agent {
 
 std::string App::why_json(const std::string& pod) const {
   const std::set<std::string> announced = announcements_->uids();
-  WhyFacts facts{
-      {source_.source->objects(), options_.node, options_.trust_domain, announced, trust_}, *resources_, notes_, {}, {}};
+  WhyFacts facts{{source_.source->objects(), options_.node, options_.trust_domain, announced, trust_},
+                 *resources_,
+                 notes_,
+                 {},
+                 {}};
   if (const ProxyLink* link = server_->active()) facts.quarantine = &link->sync().quarantine();
   for (auto& status : enrolment_->status()) {
     if (status.spec.name.text() == pod) facts.capture = std::move(status);

@@ -94,6 +94,7 @@ bool names_are_good(const AgentOptions& options) {
   return true;
 }
 
+// Where objects come from.
 void add_source_options(CLI::App& cli, AgentOptions& options) {
   auto* source = cli.add_option("--source", options.source_dir, "directory of YAML objects");
   auto* kubernetes =
@@ -126,21 +127,6 @@ int ca_list(const AgentOptions& options) {
     fmt::print("{}  {}\n", root.id, &root == signing ? "signs" : root.key ? "trusted, has a key" : "trusted");
   }
   return 0;
-}
-
-// Where objects come from.
-void add_source_options(CLI::App& cli, AgentOptions& options) {
-  auto* source = cli.add_option("--source", options.source_dir, "directory of YAML objects");
-  auto* kubernetes =
-      cli.add_flag("--kubernetes", options.kubernetes, "objects come from the API server")->excludes(source);
-  cli.add_option("--api-server", options.api_server, "https://HOST:PORT, unless as a pod is told")
-      ->needs(kubernetes);
-  cli.add_option("--kube-ca", options.kube_ca, "roots of the API server's certificate")->needs(kubernetes);
-  cli.add_option("--kube-token", options.kube_token, "file with the token, read anew for each request")
-      ->needs(kubernetes);
-  cli.add_option("--kube-cert", options.kube_certificate, "a client certificate, in place of a token")
-      ->needs(kubernetes);
-  cli.add_option("--kube-key", options.kube_key, "its key")->needs(kubernetes);
 }
 
 // Where things are on the node.

@@ -37,7 +37,8 @@ class Controller:
         self.log = directory / f"{name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [BUILD / "bin/weir-controller", f"--listen=127.0.0.1:{self.port}", f"--metrics-listen=127.0.0.1:{self.metrics_port}",
+                [BUILD / "bin/weir-controller", f"--listen=127.0.0.1:{self.port}",
+                 f"--metrics-listen=127.0.0.1:{self.metrics_port}",
                  f"--identity={name}", f"--server={control_plane.url}", f"--ca-file={control_plane.ca}", f"--token-file={token}",
                  "--root-check=1s", "--signing-delay=3s", *flags], stderr=log)
 

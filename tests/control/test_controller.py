@@ -28,7 +28,8 @@ def cluster(control_plane):
                          for namespace, name in accounts])
     control_plane.apply(rights())
     control_plane.apply([{"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}} for node in ("n1", "n2")])
-    control_plane.apply([pod("weir-node-1", "weir-system", "weir-node", "n1"), pod("weir-node-2", "weir-system", "weir-node", "n2"),
+    control_plane.apply([pod("weir-node-1", "weir-system", "weir-node", "n1"),
+                         pod("weir-node-2", "weir-system", "weir-node", "n2"),
                          pod("web-1", "shop", "web", "n1"), pod("done-1", "shop", "done", "n1")])
     control_plane.kubectl("-n", "shop", "patch", "pod", "done-1", "--subresource=status", "--type=merge",
                           "-p", json.dumps({"status": {"phase": "Succeeded"}}))
@@ -184,7 +185,8 @@ def test_a_root_that_is_brought_is_used_and_followed_with_an_overlap(cluster, tm
 def test_a_certificate_of_an_intermediate_comes_with_its_chain(cluster, tmp_path):
     wipe(cluster)
     root, _ = authority(tmp_path, "root")
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "mid.key", "-out", tmp_path / "mid.csr", "-subj", "/CN=mid")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "mid.key", "-out", tmp_path / "mid.csr",
+            "-subj", "/CN=mid")
     (tmp_path / "mid.ext").write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n")
     openssl("x509", "-req", "-in", tmp_path / "mid.csr", "-CA", tmp_path / "root.crt", "-CAkey", tmp_path / "root.key",
             "-CAcreateserial", "-extfile", tmp_path / "mid.ext", "-days", "30", "-out", tmp_path / "mid.crt")

@@ -16,7 +16,8 @@ def cluster(gateway_api):
     for name in ("weir-system", "shop", "other"):
         gateway_api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     gateway_api.apply(rights())
-    gateway_api.apply([service("web", {"app": "web"}), service("rpc", {"app": "rpc"}), service("headless", {"app": "web"}, clusterIP="None"),
+    gateway_api.apply([service("web", {"app": "web"}), service("rpc", {"app": "rpc"}),
+                       service("headless", {"app": "web"}, clusterIP="None"),
                        service("far", {"app": "far"}, namespace="other")])
     return gateway_api
 
@@ -61,12 +62,14 @@ def test_routes_get_the_conditions_that_the_gateway_api_has_for_each_case(cluste
         "no-service": (good | {"parentRefs": [to("nobody")]}, ("False", "NoMatchingParent"), ("True", "ResolvedRefs")),
         "no-port": (good | {"parentRefs": [to("web", 81)]}, ("False", "NoMatchingParent"), ("True", "ResolvedRefs")),
         "headless": (good | {"parentRefs": [to("headless")]}, ("False", "NoMatchingParent"), ("True", "ResolvedRefs")),
-        "no-backend": (good | {"rules": [{"backendRefs": [backend("nobody")]}]}, ("True", "Accepted"), ("False", "BackendNotFound")),
+        "no-backend": (good | {"rules": [{"backendRefs": [backend("nobody")]}]}, ("True", "Accepted"),
+                       ("False", "BackendNotFound")),
         "foreign": (good | {"rules": [{"backendRefs": [backend("far", namespace="other")]}]}, ("True", "Accepted"),
                     ("False", "RefNotPermitted")),
         "kind": (good | {"rules": [{"backendRefs": [backend(group="a.b", kind="Thing")]}]}, ("True", "Accepted"),
                  ("False", "InvalidKind")),
-        "filter": (good | {"rules": [{"filters": [{"type": "ExtensionRef", "extensionRef": {"group": "a.b", "kind": "C", "name": "d"}}],
+        "filter": (good | {"rules": [{"filters": [{"type": "ExtensionRef",
+                                                    "extensionRef": {"group": "a.b", "kind": "C", "name": "d"}}],
                                       "backendRefs": [backend()]}]}, ("False", "UnsupportedValue"), ("True", "ResolvedRefs")),
     }
     cluster.apply([route("HTTPRoute", name, spec) for name, (spec, _, _) in rows.items()])
@@ -76,8 +79,9 @@ def test_routes_get_the_conditions_that_the_gateway_api_has_for_each_case(cluste
     # What is missing comes, and the status follows, without a change of the route.
     cluster.apply(service("nobody", {"app": "nobody"}))
     eventually(lambda: conditions(cluster, "httproute", "no-backend")["ResolvedRefs"][0] == "True", 10, "the backend is found")
-    cluster.apply(route("ReferenceGrant", "let", {"from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "shop"}],
-                                                  "to": [{"group": "", "kind": "Service"}]}, namespace="other", version="v1beta1"))
+    grant = {"from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "shop"}],
+             "to": [{"group": "", "kind": "Service"}]}
+    cluster.apply(route("ReferenceGrant", "let", grant, namespace="other", version="v1beta1"))
     eventually(lambda: conditions(cluster, "httproute", "foreign")["ResolvedRefs"][0] == "True", 10, "the grant is found")
 
 
@@ -97,7 +101,8 @@ def test_entries_of_other_controllers_and_of_gateways_are_left_alone(cluster, co
                    route("HTTPRoute", "theirs", {"parentRefs": [gateway], "rules": [{"backendRefs": [backend()]}]})])
     conditions(cluster, "httproute", "both")
     theirs = {"parentRef": gateway, "controllerName": "example.com/gateway", "conditions": [
-        {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+        {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "",
+         "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
     entry = entries(cluster, "httproute", "both")
     assert [e["controllerName"] for e in entry] == ["weir.dev/mesh-controller"] and entry[0]["parentRef"]["name"] == "web"
     cluster.kubectl("-n", "shop", "patch", "httproute", "both", "--subresource=status", "--type=merge",
@@ -106,8 +111,10 @@ def test_entries_of_other_controllers_and_of_gateways_are_left_alone(cluster, co
     kept = next(e for e in entries(cluster, "httproute", "both") if e["controllerName"] == "example.com/gateway")
     assert kept["conditions"][0]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
     # A parent that is a Service no more takes our entry along; a route of Gateways alone never had one.
-    cluster.kubectl("-n", "shop", "patch", "httproute", "both", "--type=merge", "-p", json.dumps({"spec": {"parentRefs": [gateway]}}))
-    eventually(lambda: [e["controllerName"] for e in entries(cluster, "httproute", "both")] == ["example.com/gateway"], 10, "ours is gone")
+    cluster.kubectl("-n", "shop", "patch", "httproute", "both", "--type=merge", "-p",
+                    json.dumps({"spec": {"parentRefs": [gateway]}}))
+    eventually(lambda: [e["controllerName"] for e in entries(cluster, "httproute", "both")] == ["example.com/gateway"], 10,
+               "ours is gone")
     assert entries(cluster, "httproute", "theirs") == []
 
 
