@@ -279,7 +279,14 @@ void Enrolment::old_listeners(GivenBack given) {
   const auto ours = capture_.listeners(given.uid);
   const bool same =
       ours && !ours->outbound.empty() && same_socket(ours->outbound[0], given.outbound[0].get());
-  if (same) pod.offered = pod.accepting = true;
+  if (same) {
+    pod.offered = pod.accepting = true;
+    return;
+  }
+  // It came back too late: connections go to new listeners by now. It must let go of the old before it takes those.
+  log::warn("pod {}: the proxy came back with listeners that were replaced meanwhile", pod.spec.name.text());
+  pod.offered = true;
+  withdraw_from_proxy(pod, true);
 }
 
 void Enrolment::accepting(const std::string& uid) {

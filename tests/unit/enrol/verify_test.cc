@@ -66,6 +66,32 @@ TEST_CASE("a broken capture is mended before anything else, and what bypassed it
   CHECK(node.pod().found == FoundAs::broken);
 }
 
+TEST_CASE(
+    "a proxy that comes back after its listeners were replaced lets go of them and is offered the new") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
+  node.capture.served = true;
+  node.connected = false;
+  node.start();
+  node.enrolment->set_wanted({web()}, kAlive);
+  node.wait(90);
+  CHECK(node.did() == "prepare shop/web, reopen shop/web, arm shop/web");
+  node.connected = true;
+  GivenBack given;
+  given.uid = "shop/web";
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);  // any other files than those it holds now
+  given.outbound.emplace_back(ends[0]);
+  given.inbound.emplace_back(ends[1]);
+  node.enrolment->old_listeners(std::move(given));
+  CHECK(node.did() == "removed shop/web");
+  node.enrolment->proxy_synced();
+  CHECK(node.did().empty());
+  CHECK_FALSE(node.pod().accepting);
+  node.enrolment->released("shop/web");
+  CHECK(node.did() == "offer shop/web as spiffe://x");
+}
+
 TEST_CASE("a capture that was prepared and never armed counts as none") {
   TestNode node;
   was_captured(node, false);
