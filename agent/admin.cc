@@ -31,6 +31,13 @@ Admin::Admin(Loop& loop, App& app) : loop_(loop), app_(app) {
   http_.on("GET", "/check", Access::local, [this](const HttpRequest&) {
     return on_loop([this] { return HttpResponse{200, "application/json", app_.check_json()}; });
   });
+  http_.on("GET", "/why", Access::local, [this](const HttpRequest& request) {
+    return on_loop([this, pod = std::string(request.query_value("pod"))] {
+      std::string answer = app_.why_json(pod);
+      if (answer.empty()) return HttpResponse{.status = 404, .body = "there is no pod " + pod + "\n"};
+      return HttpResponse{200, "application/json", std::move(answer)};
+    });
+  });
 }
 
 Status Admin::start(const std::string& socket_path, const std::string& metrics_listen) {

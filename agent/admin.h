@@ -1,5 +1,5 @@
 #pragma once
-// The agent's HTTP side: /healthz /readyz /metrics (also over TCP) and /status /check (Unix socket only).
+// The agent's HTTP side: /healthz /readyz /metrics (also over TCP) and /status /check /why?pod=NAMESPACE/NAME (Unix socket only).
 // Handlers run on the HTTP thread; what needs the agent's state is posted to the loop and waited for, bounded, so a
 // loop that hangs shows as an unhealthy agent. Owner: main. Lifetime: destroyed (thread joined) before app and loop.
 #include "agent/app.h"

@@ -1,14 +1,14 @@
 // Starting and joining the agent's parts; what a change of one causes in the others. See app.h; what it tells of itself
-// is in app_status.cc.
+// is in app_status.cc, who signs in app_trust.cc.
 #include "agent/app.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
+#include "agent/app_capture.h"
 #include "agent/app_status.h"
 #include "agent/enrol/annotations.h"
 #include "agent/loop/files.h"
@@ -17,11 +17,7 @@
 namespace weir::agent {
 namespace {
 
-constexpr auto kCaptureCheck = std::chrono::seconds(1);
-constexpr size_t kChecksAtOnce = 2;  // each costs about 6 ms of this thread
-constexpr auto kReconcile = std::chrono::seconds(60);
 constexpr auto kMetricsRefresh = std::chrono::seconds(1);
-constexpr auto kCaRetry = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -41,14 +37,8 @@ Status App::open() {
   source_ = std::move(*source);
   if (auto ok = make_directories(options_.state_dir, 0700); !ok) return ok;
 
-  RedirectOptions redirect;
-  redirect.cgroup_root = options_.cgroup_root;
-  redirect.bpffs_dir = options_.bpffs_dir;
-  redirect.state_dir = options_.state_dir;
-  redirect.node_name = options_.node;
-  redirect.listeners_per_direction =
-      options_.listeners != 0 ? options_.listeners : std::max(1u, std::thread::hardware_concurrency());
-  redirect.kubepods_cgroup = options_.kubepods_cgroup;
+  finder_ = std::make_unique<NetnsFinder>(finder_options(options_));
+  RedirectOptions redirect = redirect_options(options_, *finder_);
   const auto own = cgroup_of_pid(::getpid(), options_.cgroup_root);
   if (!own) return std::unexpected(own.error());
   redirect.agent_cgroup_id = own->id;
@@ -58,11 +48,7 @@ Status App::open() {
   redirect_ = std::move(*opened);
   capture_ = std::make_unique<RedirectCapture>(*redirect_);
 
-  auto ca =
-      EmbeddedCa::open({options_.ca_dir, options_.state_dir / "trust-version", options_.certificate_life});
-  if (!ca) return std::unexpected(ca.error());
-  ca_ = std::move(*ca);
-  trust_ = {ca_->bundle_version(), ca_->bundle()};
+  if (auto ok = open_ca(); !ok) return ok;
   return open_announcements();
 }
 
@@ -94,18 +80,20 @@ Status App::listen() {
   channel.gone = [active](const std::string& uid, bool removed) {
     return active() != nullptr && active()->send_pod_gone(uid, removed);
   };
-  Enrolment::Options enrolment;
-  enrolment.netns_dir = options_.netns_dir;
-  enrolment_ = std::make_unique<Enrolment>(loop_, *capture_, *announcements_, std::move(channel), enrolment);
+  enrolment_ =
+      std::make_unique<Enrolment>(loop_, *capture_, *announcements_, std::move(channel), enrolment_options());
+  if (auto ok = open_cni(); !ok) return ok;
 
   // Watches first, then the first reading: nothing between is missed.
-  ca_watch_ = std::make_unique<DirectoryWatch>(loop_, options_.ca_dir,
-                                               [this](const auto&, bool) { trust_changed(); });
+  if (ca_) {
+    ca_watch_ = std::make_unique<DirectoryWatch>(loop_, options_.ca_dir,
+                                                 [this](const auto&, bool) { trust_changed(); });
+  }
   netns_watch_ = std::make_unique<DirectoryWatch>(
       loop_, options_.netns_dir, [this](const auto&, bool) { enrolment_->retry_waiting(); }, true);
   route_watch_ = std::make_unique<RouteWatch>(loop_, [this](const std::string& uid) {
     for (const auto& pod : enrolment_->status()) {
-      if (pod.spec.uid == uid && pod.state == PodState::captured) check_and_mend(pod.spec);
+      if (pod.spec.uid == uid && pod.state == PodState::captured) check_and_mend(pod);
     }
   });
   source_.source->start([this] { source_changed(); });
@@ -134,28 +122,13 @@ void App::announcements_changed() {
   if (announcements_->read()) derive_again();
 }
 
-void App::trust_changed() {
-  const auto changed = ca_->reload();
-  if (!changed) {
-    if (trust_error_ != changed.error().describe()) {
-      log::error("trust bundle stays as it is: {}", changed.error().describe());
-    }
-    trust_error_ = changed.error().describe();
-    loop_.after(kCaRetry, [this] { trust_changed(); });
-    return;
-  }
-  trust_error_.clear();
-  if (!*changed) return;
-  trust_ = {ca_->bundle_version(), ca_->bundle()};
-  log::info("trust bundle version {}: {} roots", trust_.version, trust_.roots.size());
-  derive_again();
-}
-
 void App::derive_again() {
-  if (!source_.source->not_synced().empty()) return;
+  if (!source_.source->not_synced().empty() || trust_.roots.empty()) return;
   const Objects& objects = source_.source->objects();
   const auto begun = Loop::Clock::now();
-  Derived derived = derive({objects, options_.node, options_.trust_domain, announcements_->uids(), trust_});
+  cni_->settle(objects);
+  Derived derived = derive(
+      {objects, options_.node, options_.trust_domain, announcements_->uids(), trust_, &cni_->addresses()});
   const std::chrono::duration<double> took = Loop::Clock::now() - begun;
   metrics_.set("weir_agent_derive_seconds", took.count());
   for (const auto& note : derived.notes) {
@@ -174,6 +147,7 @@ void App::derive_again() {
   // before the proxy hears that the pod is no peer.
   server_->publish(resources_);
   enrolment_->set_wanted(local_pods_, alive);
+  cni_->objects_changed(objects);
   forget_certificates();
 }
 
@@ -251,7 +225,7 @@ void App::sign(uint64_t link_id, const std::string& identity, const std::string&
       link.send_certificate_refused(identity, "no pod of this node bears that identity", false);
     });
   }
-  ca_->sign(identity, csr, [this, identity, answer](Result<IssuedCertificate> issued) {
+  signer().sign(identity, csr, [this, identity, answer](Result<IssuedCertificate> issued) {
     metrics_.add("weir_agent_certificates_total", 1, {{"result", issued ? "issued" : "failed"}});
     if (!issued) {
       const bool retry = issued.error().source != Source::peer;
@@ -267,78 +241,6 @@ void App::sign(uint64_t link_id, const std::string& identity, const std::string&
 
 void App::forget_certificates() {
   std::erase_if(issued_until_, [this](const auto& entry) { return !enrolment_->has_identity(entry.first); });
-}
-
-// The names of the checks that fail at a pod, with what they found.
-std::map<std::string, std::string> App::broken_parts(const std::string& uid) {
-  std::map<std::string, std::string> broken;
-  for (const auto& check : redirect_->check(uid)) {
-    if (!check.ok) broken[check.name] = check.detail;
-  }
-  return broken;
-}
-
-// Tests one pod's capture and puts back what somebody took away.
-void App::check_and_mend(const LocalPodSpec& pod) {
-  auto broken = broken_parts(pod.uid);
-  auto& known = broken_[pod.uid];
-  if (!broken.empty()) {
-    const bool is_new = broken != known;
-    if (is_new) {
-      for (const auto& [name, detail] : broken) log::error("pod {}: {}: {}", pod.name.text(), name, detail);
-    }
-    const PodSpec spec{pod.uid, options_.netns_dir / pod.netns, pod.addresses};
-    auto mended = redirect_->prepare(spec);
-    if (mended) mended = redirect_->arm(spec.uid);
-    if (!mended && is_new) {
-      log::error("pod {}: capture cannot be mended: {}", pod.name.text(), mended.error().describe());
-    }
-    broken = broken_parts(pod.uid);
-    if (broken.empty()) log::warn("pod {}: capture mended", pod.name.text());
-  }
-  known = std::move(broken);
-}
-
-// Every second the capture of some pods is tested, in turn; of changed rules and routes the agent hears at once.
-void App::watch_over_capture() {
-  loop_.after(kCaptureCheck, [this] { watch_over_capture(); });
-  std::vector<LocalPodSpec> captured;
-  std::map<std::string, RouteWatch::Namespace> namespaces;
-  for (auto& pod : enrolment_->status()) {
-    if (pod.state != PodState::captured) continue;
-    if (const auto held = redirect_->listeners(pod.spec.uid)) {
-      namespaces[pod.spec.uid] = {held->netns_cookie, held->netns_fd};
-    }
-    captured.push_back(std::move(pod.spec));
-  }
-  if (auto ok = route_watch_->follow(namespaces); !ok) log::warn("{}", ok.error().describe());
-  std::erase_if(broken_, [&](const auto& entry) {
-    return std::ranges::find(captured, entry.first, &LocalPodSpec::uid) == captured.end();
-  });
-  for (size_t n = 0; n < std::min(captured.size(), kChecksAtOnce); ++n) {
-    check_and_mend(captured[next_check_++ % captured.size()]);
-  }
-  std::map<std::string, int> failed;
-  for (const auto& [uid, parts] : broken_) {
-    for (const auto& [name, detail] : parts) ++failed[name];
-  }
-  metrics_.clear("weir_capture_check_failed");
-  for (const auto& [name, count] : failed)
-    metrics_.set("weir_capture_check_failed", count, {{"check", name}});
-}
-
-void App::reconcile() {
-  loop_.after(kReconcile, [this] { reconcile(); });
-  const auto done = redirect_->reconcile();
-  if (!done) return log::error("reconciling the maps with the kernel's sockets: {}", done.error().describe());
-  metrics_.add("weir_capture_reconciled_total", static_cast<double>(done->listen_counts_corrected),
-               {{"kind", "listen_counts"}});
-  metrics_.add("weir_capture_reconciled_total", static_cast<double>(done->exempt_entries_swept),
-               {{"kind", "exempt_entries"}});
-  if (done->listen_counts_corrected + done->exempt_entries_swept > 0) {
-    log::warn("reconciled: {} listen counts, {} exemptions", done->listen_counts_corrected,
-              done->exempt_entries_swept);
-  }
 }
 
 void App::refresh_metrics() {
@@ -378,6 +280,7 @@ void App::refresh_metrics() {
     metrics_.set("weir_capture_pods", states[state], {{"state", label(state)}});
   metrics_.set("weir_capture_pod_errors", errors);
   refresh_capture_counters(*redirect_, metrics_);
+  refresh_cni_metrics();
 }
 
 }  // namespace weir::agent

@@ -8,13 +8,18 @@
 // captured pod captured.
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/derive/derive.h"
+#include "agent/enrol/cni.h"
+#include "agent/enrol/cni_install.h"
 #include "agent/enrol/enrolment.h"
+#include "agent/enrol/netns_finder.h"
 #include "agent/enrol/route_watch.h"
+#include "agent/identity/controller_signer.h"
 #include "agent/identity/embedded_ca.h"
 #include "agent/loop/loop.h"
 #include "agent/loop/watch.h"
@@ -44,6 +49,7 @@ class App {
   // For admin.h; on the loop's thread. JSON text.
   std::string status_json() const;
   std::string check_json();
+  std::string why_json(const std::string& pod) const;  // empty: there is no such pod
   // Empty: ready. Else what is still missing.
   std::string not_ready() const;
   const Metrics& metrics() const { return metrics_; }
@@ -52,8 +58,14 @@ class App {
   App(Loop& loop, AgentOptions options);
   Status open();
   Status listen();
+  Enrolment::Options enrolment_options();
+  Status open_cni();
+  void keep_cni_installed();
+  void refresh_cni_metrics();
 
   Status open_announcements();
+  Status open_ca();
+  Signer& signer();
   void source_changed();
   void announcements_changed();
   void trust_changed();
@@ -66,21 +78,27 @@ class App {
 
   std::vector<PodCheck> check_all();
   void watch_over_capture();
-  void check_and_mend(const LocalPodSpec& pod);
+  void check_and_mend(const PodStatus& pod);
   std::map<std::string, std::string> broken_parts(const std::string& uid);
   void reconcile();
+  nlohmann::ordered_json cni_status() const;
+  nlohmann::ordered_json trust_status() const;
   void refresh_metrics();
 
   Loop& loop_;
   const AgentOptions options_;
-  Metrics metrics_;
+  Metrics metrics_{"agent", agent_metrics()};
+  std::unique_ptr<NetnsFinder> finder_;
   std::unique_ptr<Redirect> redirect_;
   std::unique_ptr<RedirectCapture> capture_;
-  std::unique_ptr<EmbeddedCa> ca_;
+  std::unique_ptr<EmbeddedCa> ca_;  // one of the two
+  std::unique_ptr<ControllerSigner> controller_;
   OpenedSource source_;
   std::unique_ptr<Announcements> announcements_;
   std::unique_ptr<ProxyServer> server_;
   std::unique_ptr<Enrolment> enrolment_;
+  std::unique_ptr<Cni> cni_;
+  std::unique_ptr<CniInstall> cni_install_;
   std::unique_ptr<RouteWatch> route_watch_;
   std::unique_ptr<DirectoryWatch> shared_watch_, ca_watch_, netns_watch_;
 

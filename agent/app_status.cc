@@ -7,20 +7,13 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/app.h"
+#include "agent/identity/authority.h"
+#include "agent/why.h"
 
 namespace weir::agent {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-const char* word(Mode mode) {
-  switch (mode) {
-    case Mode::strict: return "Strict";
-    case Mode::disabled: return "Disabled";
-    case Mode::permissive: break;
-  }
-  return "Permissive";
-}
 
 const char* word(Sync::StandIn stand_in) {
   switch (stand_in) {
@@ -38,6 +31,44 @@ int64_t unix_seconds(const ASN1_TIME* time) {
 }
 
 }  // namespace
+
+Json App::cni_status() const {
+  Json cni;
+  cni["socket"] = options_.cni_socket;
+  cni["waiting"] = cni_->waiting();
+  cni["list_error"] = cni_->file_error();
+  cni["installed"] = cni_install_ != nullptr;
+  if (cni_install_ != nullptr) {
+    cni["primary"] = cni_install_->primary();
+    cni["error"] = cni_install_->error();
+    cni["repairs"] = cni_install_->repairs();
+  }
+  return cni;
+}
+
+Json App::trust_status() const {
+  Json trust;
+  trust["domain"] = trust_domain_;
+  trust["version"] = trust_.version;
+  trust["error"] = controller_ ? controller_->trouble() : trust_error_;
+  trust["roots"] = Json::array();
+  for (const auto& der : controller_ ? trust_.roots : std::vector<std::string>()) {
+    trust["roots"].push_back({{"id", sha256_hex(der).value_or("").substr(0, 16)},
+                              {"not_after", not_after_of(der).value_or(0)},
+                              {"has_key", false},
+                              {"signs", false}});
+  }
+  static const std::vector<Root> none;
+  const std::vector<Root>& own_roots = ca_ ? ca_->roots() : none;
+  const Root* signing = signing_root(own_roots, std::time(nullptr));
+  for (const auto& root : own_roots) {
+    trust["roots"].push_back({{"id", root.id},
+                              {"not_after", unix_seconds(X509_get0_notAfter(root.certificate.get()))},
+                              {"has_key", root.key != nullptr},
+                              {"signs", &root == signing}});
+  }
+  return trust;
+}
 
 std::string App::status_json() const {
   Json out;
@@ -59,9 +90,15 @@ std::string App::status_json() const {
                            {"announced", pod.announced},
                            {"addresses", pod.spec.addresses},
                            {"netns", pod.spec.netns},
+                           {"netns_path", pod.netns_path.string()},
+                           {"refused", pod.refused},
+                           {"found", label(pod.found)},
+                           {"older_connections_ended", pod.older_ended},
+                           {"older_connections_left", pod.older_left},
                            {"certificate_not_after", issued == issued_until_.end() ? 0 : issued->second},
                            {"error", pod.error}});
   }
+  out["cni"] = cni_status();
   const ProxyLink* link = server_->active();
   Json& proxy = out["proxy"];
   proxy["connected"] = link != nullptr;
@@ -86,18 +123,7 @@ std::string App::status_json() const {
   }
   source["notes"] = Json::array();
   for (const auto& note : notes_) source["notes"].push_back({{"object", note.object}, {"text", note.text}});
-  Json& trust = out["trust"];
-  trust["domain"] = trust_domain_;
-  trust["version"] = trust_.version;
-  trust["error"] = trust_error_;
-  trust["roots"] = Json::array();
-  const Root* signing = signing_root(ca_->roots(), std::time(nullptr));
-  for (const auto& root : ca_->roots()) {
-    trust["roots"].push_back({{"id", root.id},
-                              {"not_after", unix_seconds(X509_get0_notAfter(root.certificate.get()))},
-                              {"has_key", root.key != nullptr},
-                              {"signs", &root == signing}});
-  }
+  out["trust"] = trust_status();
   // Names come from YAML and may hold any bytes: never throw over them.
   return out.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -136,6 +162,7 @@ std::string App::check_json() {
 
 std::string App::not_ready() const {
   if (auto waiting = source_.source->not_synced(); !waiting.empty()) return waiting;
+  if (trust_.roots.empty()) return "no trust bundle from weir-controller yet";
   const ProxyLink* link = server_->active();
   if (link == nullptr || !link->synced()) return "no proxy has taken its configuration";
   for (const auto& pod : enrolment_->status()) {

@@ -1,5 +1,5 @@
-// weir-agent: run (the default), derive, uninstall, validate, ca rotate | retire | list. Parses the command line and owns
-// what run needs.
+// weir-agent: run (the default), derive, uninstall, ca rotate | retire | list, and those of commands.h. Parses the command
+// line and owns what run needs.
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -13,35 +13,18 @@
 
 #include "agent/admin.h"
 #include "agent/app.h"
+#include "agent/app_capture.h"
+#include "agent/commands.h"
 #include "agent/derive_command.h"
+#include "agent/loop/duration.h"
 #include "agent/loop/files.h"
 #include "agent/uninstall.h"
-#include "agent/validate.h"
 #include "nodeproxy/base/log.h"
 
 namespace {
 
 using namespace weir;
 using namespace weir::agent;
-
-// "24h", "30m", "10s", "90": seconds. Nothing: not understood.
-std::optional<std::chrono::seconds> parse_duration(const std::string& text) {
-  size_t end = 0;
-  long value = 0;
-  try {
-    value = std::stol(text, &end);
-  } catch (const std::exception&) {
-    return std::nullopt;
-  }
-  const std::string unit = text.substr(end);
-  const long factor = unit.empty() || unit == "s" ? 1
-                      : unit == "m"               ? 60
-                      : unit == "h"               ? 3600
-                      : unit == "d"               ? 86400
-                                                  : 0;
-  if (factor == 0 || value <= 0 || value > 100L * 365 * 86400 / factor) return std::nullopt;
-  return std::chrono::seconds(value * factor);
-}
 
 int complain(const Error& error) {
   log::error("{}", error.describe());
@@ -60,6 +43,9 @@ Fd block_signals() {
 }
 
 int run(const AgentOptions& options) {
+  if (options.in_cluster()) {
+    if (auto ok = join_node_cgroup_namespace(options); !ok) return complain(ok.error());
+  }
   const Fd signals = block_signals();
   Loop loop;
   loop.watch(signals.get(), POLLIN, [&](short) {
@@ -108,6 +94,7 @@ bool names_are_good(const AgentOptions& options) {
   return true;
 }
 
+// Where objects come from.
 void add_source_options(CLI::App& cli, AgentOptions& options) {
   auto* source = cli.add_option("--source", options.source_dir, "directory of YAML objects");
   auto* kubernetes =
@@ -142,6 +129,29 @@ int ca_list(const AgentOptions& options) {
   return 0;
 }
 
+// Where things are on the node.
+void add_node_options(CLI::App& cli, AgentOptions& options) {
+  cli.add_option("--cgroup-root", options.cgroup_root, "mount point of cgroup v2")->capture_default_str();
+  cli.add_option("--kubepods-cgroup", options.kubepods_cgroup, "cgroup below which pods run; empty: found");
+  cli.add_option("--bpffs", options.bpffs_dir, "directory on a BPF file system, for pins")
+      ->capture_default_str();
+  cli.add_option("--netns-dir", options.netns_dir, "network namespaces by name")->capture_default_str();
+  cli.add_option("--host-proc", options.host_proc, "/proc of the node's pid namespace")
+      ->capture_default_str();
+  cli.add_option("--node-netns", options.node_netns,
+                 "the node's network namespace; empty: with files the agent's own");
+  cli.add_option("--cni-socket", options.cni_socket, "where the CNI plugin asks; empty: nowhere");
+  cli.add_option("--cni-bin-dir", options.cni_bin_dir, "the runtime's CNI plugins; empty: none is installed");
+  cli.add_option("--cni-conf-dir", options.cni_conf_dir, "the runtime's CNI configuration, the same");
+  cli.add_option("--cni-plugin", options.cni_plugin, "weir-cni to install; empty: beside this program");
+}
+
+// The plugin's three places belong together: an installed plugin without a socket would hold every pod back.
+bool cni_options_fit(const AgentOptions& options) {
+  const bool installs = !options.cni_conf_dir.empty();
+  return installs == !options.cni_bin_dir.empty() && (!installs || !options.cni_socket.empty());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -157,6 +167,13 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   cli.add_option("--shared-dir", options.shared_dir, "announcements, shared by all nodes")
       ->capture_default_str();
+  std::string ca_kind = "embedded";
+  cli.add_option("--ca", ca_kind, "who signs: embedded (this agent, by --ca-dir) or controller")
+      ->check(CLI::IsMember({"embedded", "controller"}))
+      ->capture_default_str();
+  cli.add_option("--controller", options.controller, "weir-controller's address")->capture_default_str();
+  cli.add_option("--ca-token", options.ca_token, "file with the token for it, read anew for each call")
+      ->capture_default_str();
   cli.add_option("--ca-dir", options.ca_dir, "root certificates and keys")->capture_default_str();
   cli.add_option("--cert-ttl", life, "life of a workload's certificate: 24h, 30m, 10s")
       ->capture_default_str();
@@ -167,22 +184,16 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   cli.add_option("--metrics-listen", options.metrics_listen, "HTTP: /metrics /healthz /readyz; empty: none")
       ->capture_default_str();
-  cli.add_option("--cgroup-root", options.cgroup_root, "mount point of cgroup v2")->capture_default_str();
-  cli.add_option("--kubepods-cgroup", options.kubepods_cgroup, "cgroup below which pods run; empty: found");
-  cli.add_option("--bpffs", options.bpffs_dir, "directory on a BPF file system, for pins")
-      ->capture_default_str();
-  cli.add_option("--netns-dir", options.netns_dir, "network namespaces by name")->capture_default_str();
+  add_node_options(cli, options);
   cli.add_option("--listeners", options.listeners, "listeners per pod and direction; 0: as many as cores")
       ->check(CLI::Range(0, 64));
   cli.add_option("--log-level", options.log_level, "debug, info, warn, error")->capture_default_str();
   auto* run_command = cli.add_subcommand("run", "run the agent (the default)")->fallthrough();
   auto* uninstall_command =
       cli.add_subcommand("uninstall", "leave pods and node as they were")->fallthrough();
+  const Commands commands(cli, *uninstall_command);
   DeriveOutput output;
   auto* derive_command = add_derive(cli, output);
-  std::vector<std::string> files;
-  auto* validate_command = cli.add_subcommand("validate", "whether the agent would take these files");
-  validate_command->add_option("file", files, "YAML, as kubectl takes it")->required();
   auto* ca = cli.add_subcommand("ca", "the roots in --ca-dir")->fallthrough();
   auto* rotate = ca->add_subcommand("rotate", "add a root, which will sign; prints its id")->fallthrough();
   auto* retire = ca->add_subcommand("retire", "remove a root: what it signed is refused")->fallthrough();
@@ -202,12 +213,17 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.certificate_life = *seconds;
-  if (*validate_command) return validate_files(files) ? 0 : 1;
+  options.ca_controller = ca_kind == "controller";
+  if (const auto code = commands.run()) return *code;
   if (*rotate) return ca_rotate(options);
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);
   if (!names_are_good(options)) return 2;
-  if (*uninstall_command) return uninstall(options);
+  if (!cni_options_fit(options)) {
+    log::error("--cni-bin-dir and --cni-conf-dir go together, and need --cni-socket");
+    return 2;
+  }
+  if (*uninstall_command) return commands.after_uninstall(uninstall(options));
   if (options.source_dir.empty() && !options.kubernetes) {
     log::error("--source DIR or --kubernetes is needed{}", *run_command ? "" : "; see --help");
     return 2;

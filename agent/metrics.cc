@@ -10,15 +10,8 @@
 namespace weir::agent {
 namespace {
 
-struct Described {
-  const char* name;
-  prometheus::MetricType type;
-  const char* help;
-};
-
-constexpr auto kGauge = prometheus::MetricType::Gauge;
-constexpr auto kCounter = prometheus::MetricType::Counter;
-constexpr Described kTable[] = {
+constexpr bool kGauge = false, kCounter = true;
+constexpr DescribedMetric kTable[] = {
     {"weir_build_info", kGauge, "Always 1; the version is in the labels."},
     {"weir_agent_source_files", kGauge, "YAML files in the source directory."},
     {"weir_agent_source_errors", kGauge, "Files refused now; their last good state counts. See /status."},
@@ -60,15 +53,28 @@ constexpr Described kTable[] = {
      "Pods for which a check of capture failed at the last round, by check."},
     {"weir_capture_events_total", kCounter, "What the BPF programs did, by kind (bpf/README.md)."},
     {"weir_capture_entries", kGauge, "Entries of the BPF maps, by kind."},
+    {"weir_capture_found_total", kCounter,
+     "Captures by how the pod was found: starting (CNI plugin), running, uncaptured at the agent's start, "
+     "whole, broken."},
+    {"weir_capture_older_connections_total", kCounter,
+     "Connections older than their pod's capture, by what became of them: ended or left."},
+    {"weir_agent_cni_answers_total", kCounter, "Starting pods the CNI plugin asked about, by verdict."},
+    {"weir_agent_cni_waiting", kGauge, "Starting pods that wait for their capture now."},
+    {"weir_agent_cni_errors", kGauge,
+     "Errors about the CNI plugin now: its installation, the list of enrolled namespaces. See /status."},
+    {"weir_agent_cni_repairs", kGauge,
+     "How often the CNI configuration was put back after somebody else removed or changed it."},
     {"weir_capture_reconciled_total", kCounter,
      "Map entries corrected against the kernel's sockets, by kind."},
 };
 
 }  // namespace
 
-Metrics::Metrics() {
-  for (const auto& described : kTable) values_[described.name];
-  set("weir_build_info", 1, {{"component", "agent"}, {"version", WEIR_VERSION}});
+std::span<const DescribedMetric> agent_metrics() { return kTable; }
+
+Metrics::Metrics(const std::string& component, std::span<const DescribedMetric> table) : table_(table) {
+  for (const auto& described : table_) values_[described.name];
+  set("weir_build_info", 1, {{"component", component}, {"version", WEIR_VERSION}});
 }
 
 void Metrics::set(const std::string& name, double value, const Labels& labels) {
@@ -96,14 +102,15 @@ double Metrics::get(const std::string& name, const Labels& labels) const {
 std::string Metrics::text() const {
   std::vector<prometheus::MetricFamily> families;
   const std::lock_guard lock(mutex_);
-  for (const auto& described : kTable) {
+  for (const auto& described : table_) {
     const auto& values = values_.at(described.name);
     if (values.empty()) continue;
-    prometheus::MetricFamily family{described.name, described.help, described.type, {}};
+    const auto type = described.counter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
+    prometheus::MetricFamily family{described.name, described.help, type, {}};
     for (const auto& [labels, value] : values) {
       prometheus::ClientMetric metric;
       for (const auto& [label, word] : labels) metric.label.push_back({label, word});
-      (described.type == kGauge ? metric.gauge.value : metric.counter.value) = value;
+      (described.counter ? metric.counter.value : metric.gauge.value) = value;
       family.metric.push_back(std::move(metric));
     }
     families.push_back(std::move(family));

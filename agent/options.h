@@ -7,6 +7,9 @@
 namespace weir::agent {
 
 struct AgentOptions {
+  // Objects come from the API server: pods are real ones of this node, and the agent is in a container.
+  bool in_cluster() const { return kubernetes; }
+
   std::string node;
   std::filesystem::path source_dir;
   bool kubernetes =
@@ -16,6 +19,9 @@ struct AgentOptions {
   std::filesystem::path state_dir = "/var/lib/weir/state";
   std::filesystem::path shared_dir = "/var/lib/weir/shared";
   std::filesystem::path ca_dir = "/var/lib/weir/ca";
+  bool ca_controller = false;  // weir-controller signs; else this agent, by ca_dir
+  std::string controller = "weir-controller.weir-system.svc:15012";
+  std::filesystem::path ca_token = "/var/run/secrets/weir.dev/ca/token";
   std::chrono::seconds certificate_life{24 * 3600};
   std::string trust_domain = "cluster.local";
   std::string proxy_socket = "/run/weir/agent.sock";
@@ -25,7 +31,12 @@ struct AgentOptions {
   std::filesystem::path kubepods_cgroup;  // empty: found below cgroup_root
   std::filesystem::path bpffs_dir = "/sys/fs/bpf/weir";
   std::filesystem::path netns_dir = "/run/netns";
-  unsigned listeners = 0;  // 0: as many as cores
+  std::filesystem::path host_proc = "/proc";  // of the node's pid namespace
+  std::filesystem::path node_netns;  // empty: of host_proc's first process, with files the agent's own
+  std::string cni_socket;            // empty: no CNI plugin asks
+  std::filesystem::path cni_bin_dir, cni_conf_dir;  // both empty: no CNI plugin is installed
+  std::filesystem::path cni_plugin;                 // empty: beside the agent's own program
+  unsigned listeners = 0;                           // 0: as many as cores
   std::string log_level = "info";
 };
 

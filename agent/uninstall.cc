@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "agent/app_capture.h"
 #include "agent/enrol/annotations.h"
 #include "agent/kube/source.h"
 #include "agent/loop/files.h"
@@ -73,6 +74,10 @@ int uninstall(const AgentOptions& options) {
     return 1;
   };
   int code = 0;
+  // First, so that no pod waits for an agent that will not come.
+  if (!options.cni_conf_dir.empty()) {
+    if (auto ok = CniInstall::uninstall(cni_install_options(options)); !ok) code = complain(ok.error());
+  }
   // Withdrawn first: from now on peers speak plaintext, which a pod without capture understands.
   const auto withdrawn = options.kubernetes ? withdraw_annotations(options) : withdraw_files(options);
   if (!withdrawn) {
@@ -80,14 +85,12 @@ int uninstall(const AgentOptions& options) {
   } else if (*withdrawn > 0) {
     ::sleep(1);
   }
-  RedirectOptions redirect;
-  redirect.cgroup_root = options.cgroup_root;
-  redirect.bpffs_dir = options.bpffs_dir;
-  redirect.state_dir = options.state_dir;
-  redirect.node_name = options.node;
-  redirect.kubepods_cgroup = options.kubepods_cgroup;
+  const NetnsFinder finder(finder_options(options));
+  const RedirectOptions redirect = redirect_options(options, finder);
   if (auto ok = Redirect::uninstall(redirect); !ok) code = complain(ok.error());
-  if (auto ok = remove_durably(options.state_dir / "trust-version"); !ok) code = complain(ok.error());
+  for (const char* file : {"trust-version", "enrolled-namespaces"}) {
+    if (auto ok = remove_durably(options.state_dir / file); !ok) code = complain(ok.error());
+  }
   if (code == 0) log::info("weir is gone from node {}", options.node);
   return code;
 }

@@ -10,6 +10,8 @@
 #include <iterator>
 #include <variant>
 
+#include <nlohmann/json.hpp>
+
 #include "agent/files/parse.h"
 
 namespace weir::agent {
@@ -27,6 +29,15 @@ std::string fault_of(const std::string& file, const Parsed& parsed) {
   return {};
 }
 
+// As the API server sends it.
+Parsed parse_object(const std::string& file, const std::string& text) {
+  const auto object = nlohmann::json::parse(text, nullptr, false);
+  if (!object.is_discarded()) return parse_json(file, object);
+  Parsed parsed;
+  parsed.error = SourceError{file, 0, "is no JSON"};
+  return parsed;
+}
+
 bool validate_file(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) {
@@ -34,7 +45,7 @@ bool validate_file(const std::string& file) {
     return false;
   }
   const std::string text{std::istreambuf_iterator<char>(stream), {}};
-  const Parsed parsed = parse_yaml(file, text);
+  const Parsed parsed = file.ends_with(".json") ? parse_object(file, text) : parse_yaml(file, text);
   const std::string fault = fault_of(file, parsed);
   if (!fault.empty()) {
     fmt::print(stderr, "{}\n", fault);

@@ -7,6 +7,7 @@
 
 namespace weir::agent {
 
+// YAML; a file whose name ends in .json holds one object as the API server sends it, and is read as a watch of it would be.
 // A line for each file, in their order: "FILE: 2 objects" on standard output, "FILE:12: why" on standard error. A policy that
 // would only count as invalid is not good either. True when all are.
 bool validate_files(const std::vector<std::string>& files);

@@ -1,7 +1,7 @@
 """What the agent costs beside a large cluster: a real API server filled with objects, and no node at all.
 
-    python3 bench/kube_scale.py [--pods 10000] [--services 2000] [--routes 1000] [--nodes 1000] [--changes 50]
-                                [--pages] [--json FILE]
+    python3 bench/kube_scale.py [--pods 10000] [--services 2000] [--routes 1000] [--nodes 1000] [--changes 50] [--pages]
+                                [--json FILE]
 
 Prints the agent's start-up time (first list of everything to first configuration), its memory, the bytes that the API server
 sends for the start and for one pod's change, and how long a change takes from the API server's answer to a new configuration.

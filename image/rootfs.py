@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 
 USER = 65532  # `weir` in the image; the node's two containers run as root, with few capabilities
 # image: (programs, entry point, user)
@@ -57,6 +58,14 @@ class Tree:
         for library in libraries(source):
             self.file(library)
 
+    def built(self, source, path):
+        """A program of ours, without what only a debugger reads, and what it loads."""
+        with tempfile.NamedTemporaryFile() as stripped:
+            subprocess.run(["strip", "--strip-unneeded", "-o", stripped.name, source], check=True)
+            self.entries[path.strip("/")] = (pathlib.Path(stripped.name).read_bytes(), 0o755)
+        for library in libraries(source):
+            self.file(library)
+
     def packages(self):
         """Debian's packages that files come from, with their versions."""
         sources = sorted({str(made) for made, _ in self.entries.values() if isinstance(made, pathlib.Path)})
@@ -88,7 +97,7 @@ def weir(image, programs):
     for name in IMAGES[image][0]:
         if not (pathlib.Path(programs) / name).exists():
             raise ImageError(f"{programs}/{name} is not built")
-        tree.program(pathlib.Path(programs) / name, f"/usr/local/bin/{name}")
+        tree.built(pathlib.Path(programs) / name, f"/usr/local/bin/{name}")
     if image == "node":
         tree.program("/usr/bin/install", "/usr/bin/install")
     tree.text("/etc/passwd", PASSWD)

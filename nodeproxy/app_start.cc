@@ -141,6 +141,11 @@ Status App::start_admin() {
     return HttpResponse{200, "application/json", admin::graph_json(workers)};
   });
   http_.on("GET", "/tap", Access::local, [this](const HttpRequest& request) { return tap(request); });
+  http_.on("GET", "/refusals", Access::local, [this](const HttpRequest& request) {
+    const auto refusals = ask<std::vector<telemetry::RefusalLine>>(
+        [pod = std::string(request.query_value("pod"))](Worker& from) { return from.refusals(pod); });
+    return HttpResponse{200, "application/x-ndjson", admin::refusals_answer(refusals)};
+  });
   http_.on("GET", "/config", Access::local, [this](const HttpRequest&) { return config_dump(); });
   http_.on("POST", "/log", Access::local, [](const HttpRequest& request) {
     const std::string level(request.query_value("level"));

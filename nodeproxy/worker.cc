@@ -177,8 +177,26 @@ telemetry::WorkerReport Worker::report(bool rows) {
   report.counters = context_.counters;
   report.lanes_dialled = lanes_.lanes();
   report.sessions_dialled = lanes_.sessions();
-  report.upstream_connections[static_cast<size_t>(telemetry::UpstreamKind::lane)] = report.lanes_dialled;
+  report.upstream_connections = {report.lanes_dialled, http_.connections(false), http_.connections(true)};
+  report_balance(report);
   return report;
+}
+
+// The enums of balance/ and of telemetry/ are in the same order: neither room knows the other.
+void Worker::report_balance(telemetry::WorkerReport& report) const {
+  static_assert(balance::kCauses == telemetry::kEjectionCauses.size());
+  const io::TimePoint now = driver_->now();
+  std::map<std::string_view, telemetry::ServiceEjections> ejections;
+  for (const auto& [service, total] : context_.balance.ejections()) {
+    if (total != balance::Ejections{}) ejections[service] = {service, total, {}};
+  }
+  for (const balance::EjectedView& out : context_.balance.ejected(now)) {
+    ejections[out.service].now.push_back(
+        {out.address, out.port, static_cast<telemetry::EjectionCause>(out.cause), out.until - now});
+  }
+  for (auto& [service, one] : ejections) report.ejections.push_back(std::move(one));
+  for (const auto& [service, counts] : context_.balance.refusals())
+    report.breakers.push_back({service, counts});
 }
 
 telemetry::TapPage Worker::tap(std::optional<uint64_t> since, const telemetry::TapFilter& filter,

@@ -46,6 +46,8 @@ class Worker final : private upstream::LanePoolEvents {
   telemetry::WorkerReport report(bool rows = true);
   // Requests that ended since, for who watches; the first look only says where to go on from.
   telemetry::TapPage tap(std::optional<uint64_t> since, const telemetry::TapFilter& filter, size_t most);
+  // The last times that `pod`, "namespace/name", or somebody who called it, was turned away.
+  std::vector<telemetry::RefusalLine> refusals(const std::string& pod) { return context_.refusals.of(pod); }
   uint32_t index() const { return options_.index; }
   // Live flows, `most` at the most: for people, not for scrapes.
   std::vector<telemetry::FlowView> flows(size_t most);
@@ -59,6 +61,7 @@ class Worker final : private upstream::LanePoolEvents {
   void take_messages();
   void take_snapshot();
   void sweep();  // between turns: released pods, idle lanes, bytes of long connections
+  void report_balance(telemetry::WorkerReport& report) const;
   bool finished();
   void end_all_flows(Reason reason);
 

@@ -29,21 +29,21 @@ Asked ask(const char* who, const std::string& socket_path, const std::string& ta
     return {{}, fmt::format("{} at {}: {}{}", who, socket_path, what, hint)};
   }
   if (got->status != 200) {
-    return {
-        {},
-        fmt::format("{} at {}: GET {} answered {}: {}", who, socket_path, target, got->status, got->body)};
+    return {{},
+            fmt::format("{} at {}: GET {} answered {}: {}", who, socket_path, target, got->status, got->body),
+            got->status};
   }
-  return {std::move(got->body), {}};
+  return {std::move(got->body), {}, got->status};
 }
 
 AskedJson ask_json(const char* who, const std::string& socket_path, const std::string& target) {
   const Asked got = ask(who, socket_path, target);
-  if (!got.error.empty()) return {nullptr, got.error};
+  if (!got.error.empty()) return {nullptr, got.error, got.status};
   nlohmann::json answer = nlohmann::json::parse(got.body, nullptr, false);
   if (answer.is_discarded()) {
-    return {nullptr, fmt::format("{} at {}: GET {} answered no JSON", who, socket_path, target)};
+    return {nullptr, fmt::format("{} at {}: GET {} answered no JSON", who, socket_path, target), got.status};
   }
-  return {std::move(answer), {}};
+  return {std::move(answer), {}, got.status};
 }
 
 }  // namespace weir::agent

@@ -9,6 +9,7 @@ namespace weir::agent {
 struct Asked {
   std::string body;
   std::string error;  // why there is none
+  int status = 0;     // HTTP's; 0: none came
 };
 // `who`: "agent" or "proxy".
 Asked ask(const char* who, const std::string& socket_path, const std::string& target);
@@ -16,6 +17,7 @@ Asked ask(const char* who, const std::string& socket_path, const std::string& ta
 struct AskedJson {
   nlohmann::json answer;  // null when there is none
   std::string error;
+  int status = 0;
 };
 AskedJson ask_json(const char* who, const std::string& socket_path, const std::string& target);
 

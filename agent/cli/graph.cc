@@ -80,6 +80,32 @@ bool went_back(const Json& before, const Json& after) {
   return false;
 }
 
+constexpr const char* kCounters[] = {"requests", "connections", "failures", "bytes_sent", "bytes_received"};
+
+// The edge with every counter at 0.
+Json bare(Json edge) {
+  for (const char* name : kCounters) {
+    if (edge.contains(name)) edge[name] = 0.0;
+  }
+  edge["buckets"] = Json::array();
+  return edge;
+}
+
+void add_moved(const Json& before, const Json& after, double seconds, Json& sum) {
+  for (const char* name : kCounters) {
+    if (!after.contains(name)) continue;
+    sum[name] = real_of(sum, name) + (real_of(after, name) - real_of(before, name)) / seconds;
+  }
+  Buckets all = buckets_of(sum), earlier = buckets_of(before);
+  for (const auto& [lower, bucket] : buckets_of(after)) {
+    Bucket& to = all[lower];
+    to.upper = bucket.upper;
+    to.count += (bucket.count - earlier[lower].count) / seconds;
+  }
+  sum["buckets"] = Json::array();
+  for (const auto& [lower, bucket] : all) sum["buckets"].push_back({lower, bucket.upper, bucket.count});
+}
+
 std::string bytes_text(double bytes) {
   if (bytes < 1024) return fmt::format("{:.0f} B/s", bytes);
   if (bytes < 1024 * 1024) return fmt::format("{:.1f} KiB/s", bytes / 1024);
@@ -101,6 +127,26 @@ std::vector<EdgeRate> edge_rates(const Json& before, const Json& after, double s
   }
   std::ranges::stable_sort(rates, std::greater(), &EdgeRate::per_second);
   return rates;
+}
+
+std::vector<EdgeRate> merged_rates(const std::vector<GraphSamples>& proxies) {
+  // Of each edge what it moved in a second, in the shape of /graph.
+  std::map<std::string, Json> sums;
+  for (const auto& [before, after, seconds] : proxies) {
+    if (seconds <= 0) continue;
+    std::map<std::string, Json> earlier;
+    for (const Json& edge : list_of(before, "edges")) earlier[key_of(edge)] = edge;
+    for (const Json& edge : list_of(after, "edges")) {
+      const std::string key = key_of(edge);
+      const auto found = earlier.find(key);
+      const bool fresh = found == earlier.end() || went_back(found->second, edge);
+      add_moved(fresh ? Json() : found->second, edge, seconds,
+                sums.try_emplace(key, bare(edge)).first->second);
+    }
+  }
+  Json edges = Json::array();
+  for (auto& [key, sum] : sums) edges.push_back(std::move(sum));
+  return edge_rates(Json(), Json{{"edges", std::move(edges)}}, 1);
 }
 
 std::string graph_text(const std::vector<EdgeRate>& rates, double seconds) {

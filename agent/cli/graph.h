@@ -21,6 +21,13 @@ struct EdgeRate {
 // A counter that has gone back (the proxy was restarted) counts from nothing.
 std::vector<EdgeRate> edge_rates(const nlohmann::json& before, const nlohmann::json& after, double seconds);
 
+// The same over many proxies, each with two samples of its own: what they report of one edge is added up.
+struct GraphSamples {
+  nlohmann::json before, after;
+  double seconds = 0;
+};
+std::vector<EdgeRate> merged_rates(const std::vector<GraphSamples>& proxies);
+
 std::string graph_text(const std::vector<EdgeRate>& rates, double seconds);
 nlohmann::json graph_json(const std::vector<EdgeRate>& rates);
 

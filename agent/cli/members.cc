@@ -38,6 +38,12 @@ const Json& member_of(const Json& object, const char* name) {
   return object.is_object() && object.contains(name) ? object[name] : kNone;
 }
 
+bool is_name(const std::string& text) {
+  return !text.empty() &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/:") ==
+             std::string::npos;
+}
+
 std::string visible(const std::string& text) {
   std::string out;
   for (const char c : text) {

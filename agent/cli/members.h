@@ -15,6 +15,10 @@ bool flag_of(const nlohmann::json& object, const char* name);
 const nlohmann::json& list_of(const nlohmann::json& object, const char* name);
 const nlohmann::json& member_of(const nlohmann::json& object, const char* name);
 
+// Whether `text` has only characters that names of Kubernetes and of routes have; the processes asked do not decode
+// percent signs.
+bool is_name(const std::string& text);
+
 // `text` as a terminal may be shown it: printable ASCII as it is, every other byte as \xHH. For what strangers wrote.
 std::string visible(const std::string& text);
 

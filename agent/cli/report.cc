@@ -38,33 +38,33 @@ std::string capture_of(const Json& pod) {
   return text;
 }
 
-std::string problems(const Json& agent) {
-  std::string out;
+}  // namespace
+
+std::vector<std::string> problems(const Json& agent) {
+  std::vector<std::string> out;
   for (const auto& pod : list_of(agent, "pods")) {
     const std::string error = text_of(pod, "error", "");
-    if (!error.empty()) out += fmt::format("  pod {}: {}\n", text_of(pod, "name"), error);
+    if (!error.empty()) out.push_back(fmt::format("pod {}: {}", text_of(pod, "name"), error));
   }
   const Json& source = member_of(agent, "source");
   for (const auto& error : list_of(source, "errors")) {
     const int64_t line = number_of(error, "line");
     const std::string place =
         line > 0 ? fmt::format("{}:{}", text_of(error, "file"), line) : text_of(error, "file");
-    out +=
-        fmt::format("  {}: {} (refused whole; its last good state stays)\n", place, text_of(error, "reason"));
+    out.push_back(
+        fmt::format("{}: {} (refused whole; its last good state stays)", place, text_of(error, "reason")));
   }
   for (const auto& entry : list_of(agent, "quarantine")) {
-    out += fmt::format("  {}: refused by the proxy: {}; in its place: {}\n", text_of(entry, "object"),
-                       text_of(entry, "error"), text_of(entry, "stands_in"));
+    out.push_back(fmt::format("{}: refused by the proxy: {}; in its place: {}", text_of(entry, "object"),
+                              text_of(entry, "error"), text_of(entry, "stands_in")));
   }
   for (const auto& note : list_of(source, "notes")) {
-    out += fmt::format("  {}: {}\n", text_of(note, "object"), text_of(note, "text"));
+    out.push_back(fmt::format("{}: {}", text_of(note, "object"), text_of(note, "text")));
   }
   const std::string trust = text_of(member_of(agent, "trust"), "error", "");
-  if (!trust.empty()) out += "  trust bundle: " + trust + "\n";
+  if (!trust.empty()) out.push_back("trust bundle: " + trust);
   return out;
 }
-
-}  // namespace
 
 std::string table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
@@ -117,8 +117,9 @@ std::string status_text(const Json& agent, const Json& proxy, int64_t now) {
                     until(number_of(expiry, "certificate_not_after"), now), text_of(pod, "identity")});
   }
   out += "\n" + (rows.size() > 1 ? table(rows) : std::string("no pod of this node is in the mesh\n"));
-  const std::string wrong = problems(agent);
-  if (!wrong.empty()) out += "\nto look at:\n" + wrong;
+  const auto wrong = problems(agent);
+  if (!wrong.empty()) out += "\nto look at:\n";
+  for (const auto& one : wrong) out += "  " + one + "\n";
   return out;
 }
 

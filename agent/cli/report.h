@@ -11,6 +11,9 @@ namespace weir::agent {
 // Columns padded to their widest cell, two blanks between; the first row is the heading.
 std::string table(const std::vector<std::vector<std::string>>& rows);
 
+// What is wrong by the agent's /status, a sentence each.
+std::vector<std::string> problems(const nlohmann::json& agent);
+
 // "23h 59m", "8s", "expired 3s ago", "-" for 0: until Unix time `at`, seen from `now`.
 std::string until(int64_t at, int64_t now);
 

@@ -13,9 +13,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kWidthMax = 48;
-// The proxy does not decode percent signs, and no name of Kubernetes has other characters than these.
-constexpr std::string_view kNameCharacters =
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/:";
 
 std::string workload_of(const Json& request, const char* side) {
   const Json& party = member_of(request, side);
@@ -47,7 +44,7 @@ TapTarget tap_target(const TapOptions& options, const std::string& since) {
   for (const auto& [name, value] :
        {std::pair("workload", options.workload), {"route", options.route}, {"status", options.status}}) {
     if (value.empty()) continue;
-    if (value.find_first_not_of(kNameCharacters) != std::string::npos) {
+    if (!is_name(value)) {
       return {{}, fmt::format("--{}: {} is no name", name, visible(value))};
     }
     out.target += fmt::format("&{}={}", name, value);

@@ -20,33 +20,33 @@ uint16_t resolve(const ServicePort& port, const Pod& pod) {
   return 0;
 }
 
-// The pod's ports behind the service: by its selector, or by slices that somebody wrote for it.
-std::vector<uint16_t> ports_behind(const Context& context, const Service& service, const std::string& section,
-                                   const Pod& pod) {
-  std::vector<uint16_t> ports;
-  const bool selected = !service.selector.empty() && selects(service.selector, pod.meta.labels);
-  if (selected) {
+}  // namespace
+
+// By the service's selector, or by slices that somebody wrote for it.
+std::vector<PortBehind> ports_behind(const Context& context, const Service& service, const Pod& pod) {
+  std::vector<PortBehind> ports;
+  if (!service.selector.empty()) {
+    if (!selects(service.selector, pod.meta.labels)) return ports;
     for (const auto& port : service.ports) {
-      if (section.empty() || port.name == section) add_port(ports, resolve(port, pod));
+      ports.push_back({port.name, port.app_protocol, port.port, resolve(port, pod)});
     }
+    return ports;
   }
-  if (service.selector.empty()) {
-    const auto slices = context.slices_of.find(service.meta.key());
-    if (slices == context.slices_of.end()) return ports;
-    for (const EndpointSlice* slice : slices->second) {
-      const bool here = std::ranges::any_of(slice->endpoints, [&](const SliceEndpoint& endpoint) {
-        return context.workload_of(endpoint) == pod.uid();
-      });
-      if (!here) continue;
-      for (const auto& port : slice->ports) {
-        if (section.empty() || port.name == section) add_port(ports, port.port);
-      }
+  const auto slices = context.slices_of.find(service.meta.key());
+  if (slices == context.slices_of.end()) return ports;
+  for (const EndpointSlice* slice : slices->second) {
+    const bool here = std::ranges::any_of(slice->endpoints, [&](const SliceEndpoint& endpoint) {
+      return context.workload_of(endpoint) == pod.uid();
+    });
+    if (!here) continue;
+    for (const auto& port : slice->ports) {
+      const auto of = std::ranges::find(service.ports, port.name, &ServicePort::name);
+      const uint16_t service_port = of == service.ports.end() ? uint16_t{0} : of->port;
+      ports.push_back({port.name, port.app_protocol, service_port, port.port});
     }
   }
   return ports;
 }
-
-}  // namespace
 
 Binding bind(const Context& context, const Meta& policy, const Attachment& attachment, const Pod& pod) {
   const bool mesh_wide = policy.ns == kWeirNamespace;
@@ -58,8 +58,8 @@ Binding bind(const Context& context, const Meta& policy, const Attachment& attac
   for (const auto& target : attachment.targets) {
     const auto service = context.objects.services.find({policy.ns, target.name});
     if (service == context.objects.services.end()) continue;
-    for (const uint16_t port : ports_behind(context, service->second, target.section, pod)) {
-      add_port(binding.ports, port);
+    for (const PortBehind& port : ports_behind(context, service->second, pod)) {
+      if (target.section.empty() || port.name == target.section) add_port(binding.ports, port.pod_port);
     }
   }
   std::ranges::sort(binding.ports);
@@ -73,11 +73,13 @@ void note_targets(Context& context, const std::string& kind, const Meta& policy,
     const auto service = context.objects.services.find({policy.ns, target.name});
     const std::string object = kind + " " + policy.key().text();
     if (service == context.objects.services.end()) {
-      context.note(object, "targetRefs: there is no Service " + target.name + " in namespace " + policy.ns);
+      context.note(object, "targetRefs: there is no Service " + target.name + " in namespace " + policy.ns,
+                   "TargetNotFound");
     } else if (!target.section.empty() &&
                std::ranges::none_of(service->second.ports,
                                     [&](const ServicePort& port) { return port.name == target.section; })) {
-      context.note(object, "targetRefs: Service " + target.name + " has no port named " + target.section);
+      context.note(object, "targetRefs: Service " + target.name + " has no port named " + target.section,
+                   "TargetNotFound");
     }
   }
 }

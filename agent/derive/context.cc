@@ -46,22 +46,23 @@ Context::Context(const Inputs& inputs)
   std::unordered_map<Ip, const Pod*> holder;
   for (const auto& [name, node] : objects.nodes) node_addresses[name] = parse_all(node.addresses);
   for (const auto& [name, pod] : objects.pods) {
-    if (pod.ended() || pod.addresses.empty()) continue;
+    const auto& addresses = addresses_of(pod);
+    if (pod.ended() || addresses.empty()) continue;
     if (pod.host_network) {
       auto& known = node_addresses[pod.node];
-      for (const Ip& ip : parse_all(pod.addresses)) {
+      for (const Ip& ip : parse_all(addresses)) {
         if (std::ranges::find(known, ip) == known.end()) known.push_back(ip);
       }
       continue;
     }
     pods.push_back(&pod);
-    for (const Ip& ip : parse_all(pod.addresses)) {
+    for (const Ip& ip : parse_all(addresses)) {
       const Pod*& held = holder[ip];
       if (held == nullptr || holds_rather(pod, *held)) held = &pod;
     }
   }
   for (const Pod* pod : pods) {
-    for (const Ip& ip : parse_all(pod->addresses)) {
+    for (const Ip& ip : parse_all(addresses_of(*pod))) {
       if (holder.at(ip) == pod) {
         pod_addresses[pod].push_back(ip);
         workload_at[ip] = pod->uid();
@@ -82,6 +83,12 @@ Context::Context(const Inputs& inputs)
   traffic = oldest_first(objects.traffic_policies);
 }
 
+const std::vector<std::string>& Context::addresses_of(const Pod& pod) const {
+  if (in.stand_in == nullptr || in.stand_in->empty()) return pod.addresses;
+  const auto found = in.stand_in->find(pod.uid());
+  return found == in.stand_in->end() ? pod.addresses : found->second;
+}
+
 pb::Locality Context::locality_of(const std::string& node) const {
   pb::Locality locality;
   const auto found = objects.nodes.find(node);
@@ -99,7 +106,7 @@ std::string Context::workload_of(const SliceEndpoint& endpoint) const {
     const auto pod = objects.pods.find(*endpoint.target);
     if (pod != objects.pods.end() && !pod->second.ended()) {
       if (pod->second.host_network) return "node/" + pod->second.node;
-      if (!pod->second.addresses.empty()) return pod->second.uid();
+      if (!addresses_of(pod->second).empty()) return pod->second.uid();
     }
   }
   const auto ip = Ip::parse(endpoint.address);

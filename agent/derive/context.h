@@ -38,14 +38,16 @@ struct Context {
   ByNamespace<AuthorizationPolicy> policies;
   ByNamespace<TrafficPolicy> traffic;
 
+  // The pod's own, or what stands in for them.
+  const std::vector<std::string>& addresses_of(const Pod& pod) const;
   pb::Locality locality_of(const std::string& node) const;
   // The workload a slice's endpoint is: by its targetRef, else by its address; empty: none that is known.
   std::string workload_of(const SliceEndpoint& endpoint) const;
   bool is_peer(const Pod& pod) const { return in.announced.contains(pod.uid()); }
   bool in_mesh(const Pod& pod) const { return wants_mesh(objects, pod) || is_peer(pod); }
   void emit(int kind, std::string name, const pb::Resource& resource);
-  void note(std::string object, std::string text) {
-    out.notes.push_back({std::move(object), std::move(text)});
+  void note(std::string object, std::string text, std::string reason = {}) {
+    out.notes.push_back({std::move(object), std::move(text), std::move(reason)});
   }
 };
 
@@ -55,6 +57,14 @@ struct Binding {
   bool by_selector = false;     // or by target: workload level; neither: the whole namespace
   std::vector<uint16_t> ports;  // by target: the pod's ports that the Service leads to; else empty
 };
+// A port of a service as a pod behind it has it.
+struct PortBehind {
+  std::string name, app_protocol;
+  uint16_t service_port = 0;  // 0: of a slice that the service knows nothing of
+  uint16_t pod_port = 0;      // 0: it is named, and the pod has no port of that name
+};
+// Of a pod that is not behind it: none.
+std::vector<PortBehind> ports_behind(const Context& context, const Service& service, const Pod& pod);
 Binding bind(const Context& context, const Meta& policy, const Attachment& attachment, const Pod& pod);
 // Notes targets that do not exist.
 void note_targets(Context& context, const std::string& kind, const Meta& policy,
@@ -64,6 +74,8 @@ void note_targets(Context& context, const std::string& kind, const Meta& policy,
 struct ResolvedMode {
   Mode mode = Mode::permissive;
   std::map<uint16_t, Mode> ports;
+  const PeerAuthentication* by = nullptr;  // who said `mode`; null: nobody, it is the default
+  std::map<uint16_t, const PeerAuthentication*> ports_by;
 };
 ResolvedMode resolve_mode(const Context& context, const Pod& pod);
 

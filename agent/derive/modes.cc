@@ -2,7 +2,6 @@
 // at one level the oldest that says something. Among workload-level ones, the pod's own namespace comes before
 // weir-system. See context.h and api.md.
 #include <array>
-#include <optional>
 
 #include "agent/derive/context.h"
 
@@ -10,7 +9,7 @@ namespace weir::agent {
 
 ResolvedMode resolve_mode(const Context& context, const Pod& pod) {
   ResolvedMode resolved;
-  std::optional<Mode> workload, ns, mesh;
+  const PeerAuthentication *workload = nullptr, *ns = nullptr, *mesh = nullptr;
   const std::array<std::string, 2> homes{pod.meta.ns, kWeirNamespace};
   for (const auto& home : homes) {
     const auto list = context.modes.find(home);
@@ -19,17 +18,22 @@ ResolvedMode resolve_mode(const Context& context, const Pod& pod) {
       const Binding binding = bind(context, policy->meta, policy->attachment, pod);
       if (!binding.binds) continue;
       // By target, its mode is that of the Service's ports; try_emplace: the first that named a port stays.
-      for (const auto& [port, mode] : policy->ports) resolved.ports.try_emplace(port, mode);
+      const auto say = [&, policy](uint16_t port, Mode mode) {
+        resolved.ports.try_emplace(port, mode);
+        resolved.ports_by.try_emplace(port, policy);
+      };
+      for (const auto& [port, mode] : policy->ports) say(port, mode);
       if (!policy->mode) continue;
       if (!binding.ports.empty()) {
-        for (const uint16_t port : binding.ports) resolved.ports.try_emplace(port, *policy->mode);
+        for (const uint16_t port : binding.ports) say(port, *policy->mode);
       } else {
         auto& level = binding.by_selector ? workload : home == kWeirNamespace ? mesh : ns;
-        if (!level) level = policy->mode;
+        if (level == nullptr) level = policy;
       }
     }
   }
-  resolved.mode = workload.value_or(ns.value_or(mesh.value_or(Mode::permissive)));
+  resolved.by = workload != nullptr ? workload : ns != nullptr ? ns : mesh;
+  if (resolved.by != nullptr) resolved.mode = *resolved.by->mode;
   return resolved;
 }
 

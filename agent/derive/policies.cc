@@ -79,7 +79,7 @@ void derive_policies(Context& context) {
     }
     context.emit(pb::POLICY, name.text(), resource);
     if (!policy.invalid.empty())
-      context.note("AuthorizationPolicy " + name.text(), "invalid: " + policy.invalid);
+      context.note("AuthorizationPolicy " + name.text(), "invalid: " + policy.invalid, "Invalid");
     note_targets(context, "AuthorizationPolicy", policy.meta, policy.attachment);
   }
   for (const auto& [name, policy] : context.objects.peer_authentications) {

@@ -34,8 +34,8 @@ bool may_refer(const Context& context, const Route& route, const BackendRef& ref
   return false;
 }
 
-// Why the reference does not resolve, with the reason that the Gateway API's condition ResolvedRefs has for it; empty:
-// it does.
+// Why the reference does not resolve, after the reason, in parentheses, that the Gateway API's condition ResolvedRefs has
+// for it; empty: it does.
 std::string complaint(const Context& context, const Route& route, const BackendRef& ref) {
   if (!ref.is_service()) {
     return fmt::format("(InvalidKind) is a {}{}{}; only Services can be meant", ref.kind,
@@ -103,7 +103,8 @@ std::string resolve_backend(Context& context, const Route& route, const BackendR
                             const char* consequence) {
   const std::string why = complaint(context, route, ref);
   if (why.empty()) return ref.key().text();
-  context.note(route.object(), fmt::format("{}: not resolved {}; {}", ref.where, why, consequence));
+  context.note(route.object(), fmt::format("{}: not resolved {}; {}", ref.where, why, consequence),
+               why.substr(1, why.find(')') - 1));
   return {};
 }
 

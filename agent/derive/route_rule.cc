@@ -31,7 +31,8 @@ void derive_backend(Context& context, const Route& route, const Backend& from, p
   fill_filters(context, route, from.filters, *to.mutable_filters());
   if (!to.filters().ByteSizeLong()) to.clear_filters();
   if (from.filters.unsupported.empty()) return;
-  context.note(route.object(), fmt::format("{}; {}", from.filters.unsupported, consequence));
+  context.note(route.object(), fmt::format("{}; {}", from.filters.unsupported, consequence),
+               "UnsupportedValue");
   to.clear_service();
 }
 
@@ -56,7 +57,8 @@ pb::RouteRule derive_rule(Context& context, const Route& route, size_t index) {
   if (!from.filters.unsupported.empty()) {
     // A filter that is not known must not be skipped.
     to.set_invalid(from.filters.unsupported);
-    context.note(route.object(), fmt::format("(UnsupportedValue) {}; {}", from.filters.unsupported, answer));
+    context.note(route.object(), fmt::format("(UnsupportedValue) {}; {}", from.filters.unsupported, answer),
+                 "UnsupportedValue");
   } else if (from.backends.empty() && !from.filters.redirect) {
     context.note(route.object(), fmt::format("spec.rules[{}] has no backendRefs; {}", index, answer));
   }

@@ -29,13 +29,16 @@ struct Prepared {
 using Ports = std::set<uint16_t>;
 // Of a place: the routes (indices of Prepared, the oldest first) and the ports of the service each is attached to.
 using Attached = std::map<size_t, Ports>;
+using PortTable = std::map<uint16_t, std::vector<size_t>>;
 
 // The ports a parentRef means; none: why is noted.
 Ports ports_of(Context& context, const Route& route, size_t index) {
   const ParentRef& parent = route.spec->parents[index];
   const auto refuse = [&](const std::string& why) -> Ports {
     context.note(route.object(),
-                 fmt::format("spec.parentRefs[{}]: not accepted (NoMatchingParent) {}", index, why));
+                 fmt::format("spec.parentRefs[{}]: not accepted (NoMatchingParent) {}", index, why),
+                 "NoMatchingParent");
+    context.out.parents.push_back({route.object(), index, "NoMatchingParent", why});
     return {};
   };
   const auto found = context.objects.services.find(parent.key());
@@ -99,10 +102,9 @@ std::vector<Prepared> prepare_all(Context& context) {
 }
 
 // Where GRPCRoutes and HTTPRoutes meet at a port, the HTTPRoutes yield, however old they are (GEP-1294 "Route types").
-std::map<uint16_t, std::vector<size_t>> by_port(Context& context, const Place& place,
-                                                const Attached& attached,
-                                                const std::vector<Prepared>& routes) {
-  std::map<uint16_t, std::vector<size_t>> out;
+PortTable by_port(Context& context, const Place& place, const Attached& attached,
+                  const std::vector<Prepared>& routes) {
+  PortTable out;
   Ports taken;
   for (const auto& [index, ports] : attached) {
     if (routes[index].route.grpc) taken.insert(ports.begin(), ports.end());
@@ -120,7 +122,8 @@ std::map<uint16_t, std::vector<size_t>> by_port(Context& context, const Place& p
     context.note(
         routes[index].route.object(),
         fmt::format("not accepted (Conflicted) for Service {}, port {}: a GRPCRoute is attached there",
-                    place.service.text(), fmt::join(lost, ",")));
+                    place.service.text(), fmt::join(lost, ",")),
+        "Conflicted");
   }
   return out;
 }
@@ -151,11 +154,34 @@ void emit_table(Context& context, const Place& place, const std::vector<uint16_t
   context.emit(pb::ROUTES, table.name(), resource);
 }
 
+// Where a route named a parent, what ports that meant.
+struct Named {
+  Place place;
+  size_t route, parent;  // indices
+  Ports ports;
+};
+
+void judge(Context& context, const Named& named, const std::vector<Prepared>& routes,
+           const PortTable& table) {
+  const auto effective = [&](uint16_t port) {
+    const auto found = table.find(port);
+    return found != table.end() && std::ranges::find(found->second, named.route) != found->second.end();
+  };
+  ParentVerdict verdict{routes[named.route].route.object(), named.parent, {}, {}};
+  if (std::ranges::none_of(named.ports, effective)) {
+    verdict.reason = "Conflicted";
+    verdict.text = "a GRPCRoute is attached to every port of Service " + named.place.service.text() +
+                   " that is meant, and comes before HTTPRoutes";
+  }
+  context.out.parents.push_back(std::move(verdict));
+}
+
 }  // namespace
 
 void derive_routes(Context& context) {
   const std::vector<Prepared> routes = prepare_all(context);
   std::map<Place, Attached> places;
+  std::vector<Named> named;
   for (size_t index = 0; index < routes.size(); ++index) {
     const Route& route = routes[index].route;
     for (size_t i = 0; i < route.spec->parents.size(); ++i) {
@@ -165,17 +191,21 @@ void derive_routes(Context& context) {
       if (ports.empty()) continue;
       const Place place{parent.key(), parent.ns == route.meta->ns ? "" : route.meta->ns};
       places[place][index].insert(ports.begin(), ports.end());
+      named.push_back({place, index, i, ports});
     }
   }
+  std::map<Place, PortTable> at;
   for (const auto& [place, attached] : places) {
+    at[place] = by_port(context, place, attached, routes);
     std::map<std::vector<size_t>, std::vector<uint16_t>> tables;  // the routes → the ports they meet at
-    for (auto& [port, indices] : by_port(context, place, attached, routes)) tables[indices].push_back(port);
+    for (const auto& [port, indices] : at[place]) tables[indices].push_back(port);
     Ports all;
     for (const auto& port : context.objects.services.at(place.service).ports) all.insert(port.port);
     for (const auto& [indices, ports] : tables) {
       emit_table(context, place, ports, ports.size() == all.size(), indices, routes);
     }
   }
+  for (const auto& one : named) judge(context, one, routes, at.at(one.place));
 }
 
 }  // namespace weir::agent

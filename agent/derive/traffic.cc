@@ -22,7 +22,8 @@ const TrafficPolicy* deciding(Context& context, const Service& service,
     }
     context.note("TrafficPolicy " + policy->meta.key().text(),
                  std::string(field) + ": TrafficPolicy " + first->meta.key().text() +
-                     ", which is older, decides for Service " + service.meta.name);
+                     ", which is older, decides for Service " + service.meta.name,
+                 "Conflicted");
   }
   return first;
 }

@@ -52,7 +52,8 @@ void derive_pod(Context& context, const Pod& pod) {
   *workload.mutable_locality() = context.locality_of(pod.node);
   if (context.objects.settings) workload.set_cluster(context.objects.settings->cluster);
 
-  LocalPodSpec local{pod.uid(), pod.meta.key(), {}, {}, {}, Mode::permissive, false};
+  LocalPodSpec local{pod.uid(),         pod.meta.key(),   {}, {}, {}, Mode::permissive, false,
+                     pod.kubelet_uid(), pod.runtime_class};
   if (context.in_mesh(pod)) {
     local.identity = "spiffe://" + context.trust_domain + "/ns/" + pod.meta.ns + "/sa/" + pod.service_account;
     workload.set_identity(local.identity);

@@ -22,6 +22,8 @@ class Capture {
                                  std::vector<int> inbound) = 0;
   virtual Status reopen_listeners(const std::string& uid) = 0;
   virtual Result<uint64_t> destroy_old_connections(const std::string& uid) = 0;
+  virtual Result<uint64_t> old_connections(const std::string& uid) = 0;
+  virtual std::vector<CheckResult> check(const std::string& uid) = 0;
 };
 
 // The real one. `redirect` outlives it.
@@ -42,6 +44,8 @@ class RedirectCapture : public Capture {
   Result<uint64_t> destroy_old_connections(const std::string& uid) override {
     return redirect_.destroy_old_connections(uid);
   }
+  Result<uint64_t> old_connections(const std::string& uid) override { return redirect_.old_connections(uid); }
+  std::vector<CheckResult> check(const std::string& uid) override { return redirect_.check(uid); }
 
  private:
   Redirect& redirect_;

@@ -80,11 +80,14 @@ void Enrolment::adopt_known() {
     pod.spec.name = {"", known.spec.uid};  // until its object is read
     pod.spec.addresses = known.spec.addresses;
     pod.spec.netns = known.spec.netns_path.filename().string();
+    pod.spec.cgroup_uid = known.spec.uid;
+    pod.netns_path = known.spec.netns_path;
     pod.prepared = true;
     pod.armed = known.armed;
     pod.has_listeners = known.has_listeners;
     pod.announced = pod.told = announcements_.uids().contains(known.spec.uid);
     pod.state = PodState::adopting;
+    if (pod.armed) verify(pod);
     start_timer(pod, options_.adoption_wait, &Enrolment::enrol);
   }
 }
@@ -99,6 +102,7 @@ void Enrolment::set_wanted(const std::vector<LocalPodSpec>& wanted, const std::s
     Pod& pod = entry->second;
     if (is_new) {
       pod.spec = spec;
+      pod.at_start = first;
       enrol(pod);
     } else {
       update(pod, spec);
@@ -161,30 +165,33 @@ void Enrolment::retry_later(Pod& pod, std::string why) {
   const auto delay = std::min(kRetryFirst * (1u << std::min(pod.tries, 6u)), kEnrolRetryMax);
   ++pod.tries;
   start_timer(pod, delay, &Enrolment::enrol);
+  if (options_.changed) options_.changed(pod.spec.uid);
 }
 
 // Brings a pod as far towards captured as it will go now. Idempotent; called again for whatever changes.
 void Enrolment::enrol(Pod& pod) {
   if (!pod.wanted) return leave(pod, pod.removed);
-  const std::string& netns = pod.spec.netns;
-  if (netns.empty()) return retry_later(pod, fmt::format("has no annotation {}", kNetnsAnnotation));
-  if (netns.find('/') != std::string::npos || netns == "." || netns == "..") {
-    return retry_later(pod, fmt::format("annotation {}: {} is no name", kNetnsAnnotation, netns));
-  }
-  const auto path = options_.netns_dir / netns;
-  const auto id = namespace_id(path);
-  if (!id) return retry_later(pod, fmt::format("network namespace {} is not there (yet)", path.string()));
-  if (auto ok = capture_.prepare({pod.spec.uid, path, pod.spec.addresses}); !ok) {
+  const auto found = options_.find_netns(pod.spec, pod.netns_path);
+  pod.refused = !found && found.error().reason == Reason::bad_config;
+  if (!found)
+    return retry_later(pod, found.error().detail ? *found.error().detail : found.error().describe());
+  if (auto ok = capture_.prepare({pod.spec.uid, found->path, pod.spec.addresses, found->fd.get()}); !ok) {
     return retry_later(pod, ok.error().describe());
   }
+  pod.netns_path = found->path;
+  pod.by_file = found->by_file;
   pod.prepared = true;
   // Listeners that live on in a proxy which did not give them back are no use: nobody could hand them on.
   if (!capture_.listeners(pod.spec.uid)) {
     if (auto ok = capture_.reopen_listeners(pod.spec.uid); !ok)
       return retry_later(pod, ok.error().describe());
   }
-  if (pod.netns != NamespaceId{} && pod.netns != *id) pod.armed = false;
-  pod.netns = *id;
+  if (pod.netns != NamespaceId{} && pod.netns != found->id) pod.armed = false;
+  pod.netns = found->id;
+  if (!pod.armed) {
+    pod.found = found->starting ? FoundAs::starting : pod.at_start ? FoundAs::uncaptured : FoundAs::running;
+    pod.bypassed = !found->starting;
+  }
   pod.has_listeners = true;
   if (!pod.offered) offer(pod);
   if (!pod.armed && pod.offered && !pod.accepting) {
@@ -224,15 +231,14 @@ void Enrolment::arm(Pod& pod) {
   if (!was_armed) {
     log::info("pod {}: captured{}", pod.spec.name.text(),
               pod.accepting ? "" : ", before a proxy accepts for it");
-    if (pod.spec.guarded) {
-      const auto ended = capture_.destroy_old_connections(pod.spec.uid);
-      if (!ended) log::error("pod {}: {}", pod.spec.name.text(), ended.error().describe());
-    }
   }
+  if (!was_armed || pod.bypassed) settle_older(pod);
   pod.state = PodState::captured;
   pod.tries = 0;
   pod.error.clear();
+  pod.at_start = false;  // whatever comes now is news
   announce(pod);
+  if (options_.changed) options_.changed(pod.spec.uid);
 }
 
 void Enrolment::proxy_synced() {
@@ -273,7 +279,14 @@ void Enrolment::old_listeners(GivenBack given) {
   const auto ours = capture_.listeners(given.uid);
   const bool same =
       ours && !ours->outbound.empty() && same_socket(ours->outbound[0], given.outbound[0].get());
-  if (same) pod.offered = pod.accepting = true;
+  if (same) {
+    pod.offered = pod.accepting = true;
+    return;
+  }
+  // It came back too late: connections go to new listeners by now. It must let go of the old before it takes those.
+  log::warn("pod {}: the proxy came back with listeners that were replaced meanwhile", pod.spec.name.text());
+  pod.offered = true;
+  withdraw_from_proxy(pod, true);
 }
 
 void Enrolment::accepting(const std::string& uid) {
@@ -291,10 +304,18 @@ void Enrolment::retry_waiting() {
 
 std::vector<PodStatus> Enrolment::status() const {
   std::vector<PodStatus> out;
-  for (const auto& [uid, pod] : pods_) {
-    out.push_back({pod.spec, pod.state, pod.armed, pod.announced, pod.accepting, pod.error});
-  }
+  for (const auto& [uid, pod] : pods_) out.push_back(status_of(pod));
   return out;
+}
+
+std::optional<PodStatus> Enrolment::status_of(const std::string& uid) const {
+  const auto found = pods_.find(uid);
+  return found == pods_.end() ? std::nullopt : std::optional(status_of(found->second));
+}
+
+PodStatus Enrolment::status_of(const Pod& pod) {
+  return {pod.spec,  pod.state,      pod.armed, pod.announced, pod.accepting,   pod.refused,
+          pod.error, pod.netns_path, pod.netns, pod.found,     pod.older_ended, pod.older_left};
 }
 
 bool Enrolment::has_identity(const std::string& identity) const {

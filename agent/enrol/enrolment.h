@@ -10,6 +10,7 @@
 // Owner: the app. Thread: the loop's. Lifetime: destroying it leaves every pod as it is.
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,7 +18,7 @@
 #include "agent/derive/derive.h"
 #include "agent/enrol/announcements.h"
 #include "agent/enrol/capture.h"
-#include "agent/enrol/netns.h"
+#include "agent/enrol/netns_finder.h"
 #include "agent/loop/loop.h"
 #include "agent/serve/proxy_link.h"
 
@@ -35,11 +36,27 @@ struct PodChannel {
   std::function<bool(const std::string& uid, bool removed)> gone;
 };
 
+// How a pod was found when this agent came to capture it.
+enum class FoundAs {
+  unknown,     // not yet captured
+  starting,    // by the CNI plugin, before it had a process
+  running,     // enrolled while it ran
+  uncaptured,  // it was enrolled and running when this agent started, and nobody had captured it
+  whole,       // captured by an earlier agent, and verified
+  broken,      // captured by an earlier agent, with something missing, which was mended
+};
+const char* label(FoundAs found);
+
 struct PodStatus {
   LocalPodSpec spec;
   PodState state = PodState::waiting;
   bool armed = false, announced = false, accepting = false;
-  std::string error;  // of the last try; empty: none
+  bool refused = false;  // it cannot be captured at all: error says why
+  std::string error;     // of the last try; empty: none
+  std::filesystem::path netns_path;
+  NamespaceId netns{};
+  FoundAs found = FoundAs::unknown;
+  uint64_t older_ended = 0, older_left = 0;  // connections that were there before it was captured
 };
 
 inline constexpr std::chrono::milliseconds kEnrolRetryMax{5000};
@@ -47,7 +64,10 @@ inline constexpr std::chrono::milliseconds kEnrolRetryMax{5000};
 class Enrolment {
  public:
   struct Options {
-    std::filesystem::path netns_dir = "/run/netns";
+    std::function<Result<FoundNetns>(const LocalPodSpec&, const std::filesystem::path& known)> find_netns;
+    std::function<void(const std::string& uid)> changed;  // it was captured, or a try failed; may be empty
+    std::function<void(FoundAs, uint64_t older_ended, uint64_t older_left)>
+        found;                                      // once a capture; the same
     std::chrono::milliseconds adoption_wait{3000};  // for the running proxy to give listeners back
     std::chrono::milliseconds accept_wait{5000};    // offered → PodAccepting
     std::chrono::milliseconds grace{1000};          // withdrawn → disarmed: peers see it
@@ -71,8 +91,11 @@ class Enrolment {
   void released(const std::string& uid);
   // A namespace may have come: pods that wait are tried again now.
   void retry_waiting();
+  // The pod's namespace may be another now.
+  void recheck(const std::string& uid);
 
   std::vector<PodStatus> status() const;
+  std::optional<PodStatus> status_of(const std::string& uid) const;
   // Whether a proxy may have a certificate of this identity: some pod here, in whatever state, bears it.
   bool has_identity(const std::string& identity) const;
   // A proxy is connected and accepts for every pod, and no pod waits.
@@ -94,6 +117,13 @@ class Enrolment {
     bool release_pending = false;  // the proxy still closes an earlier life of this uid
     unsigned tries = 0;
     NamespaceId netns{};
+    std::filesystem::path netns_path;
+    bool by_file = false;  // the end of that path is the end of the namespace
+    bool refused = false;
+    bool at_start = false;  // wanted when this agent first looked
+    bool bypassed = false;  // captured, but not wholly: connections may have gone past the proxy
+    FoundAs found = FoundAs::unknown;
+    uint64_t older_ended = 0, older_left = 0;
     Loop::TimerId timer = 0, release_timer = 0;
   };
 
@@ -112,6 +142,10 @@ class Enrolment {
   void disarm_and_drain(Pod& pod);
   void finish_draining(Pod& pod);
   void check_namespaces();
+  void check_namespace(Pod& pod, bool look);
+  void verify(Pod& pod);
+  void settle_older(Pod& pod);
+  static PodStatus status_of(const Pod& pod);
   void start_timer(Pod& pod, std::chrono::milliseconds delay, void (Enrolment::*then)(Pod&));
 
   Loop& loop_;

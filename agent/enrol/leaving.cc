@@ -88,28 +88,44 @@ void Enrolment::proxy_gone() {
 }
 
 // A pod whose namespace file now stands for another namespace, or for none, is not captured any more, whatever its
-// object says.
+// object says. Where no file says so, nothing found means nothing: a pod between two containers has no process, and
+// capture is not taken from it.
 void Enrolment::check_namespaces() {
   check_timer_ = loop_.after(options_.netns_check, [this] { check_namespaces(); });
-  for (auto& [uid, pod] : pods_) {
-    if (!pod.wanted || (pod.state != PodState::captured && pod.state != PodState::offering)) continue;
-    const auto now = namespace_id(options_.netns_dir / pod.spec.netns);
-    if (now == pod.netns) continue;
-    log::warn("pod {}: its network namespace {}", pod.spec.name.text(), now ? "is another now" : "is gone");
-    withdraw(pod);
-    withdraw_from_proxy(pod, true);
-    pod.has_listeners = false;
-    if (!now) {
-      pod.armed = false;
-      pod.netns = {};
-      if (auto ok = capture_.remove(uid); !ok) {
-        log::error("pod {}: {}", uid, ok.error().describe());
-      } else {
-        pod.prepared = false;
-      }
-    }
-    enrol(pod);
+  for (auto& [uid, pod] : pods_) check_namespace(pod, false);
+}
+
+void Enrolment::recheck(const std::string& uid) {
+  const auto found = pods_.find(uid);
+  if (found == pods_.end()) return;
+  if (found->second.state == PodState::waiting) return enrol(found->second);
+  check_namespace(found->second, true);
+}
+
+// `look`: even if the path still leads to it.
+void Enrolment::check_namespace(Pod& pod, bool look) {
+  if (!pod.wanted || (pod.state != PodState::captured && pod.state != PodState::offering)) return;
+  if (!look && namespace_id(pod.netns_path) == pod.netns) return;
+  const auto now = options_.find_netns(pod.spec, pod.netns_path);
+  if (now && now->id == pod.netns) {
+    if (now->path != pod.netns_path) enrol(pod);  // it is found by another path: remember that one
+    return;
   }
+  if (!now && !pod.by_file) return;
+  log::warn("pod {}: its network namespace {}", pod.spec.name.text(), now ? "is another now" : "is gone");
+  withdraw(pod);
+  withdraw_from_proxy(pod, true);
+  pod.has_listeners = false;
+  if (!now) {
+    pod.armed = false;
+    pod.netns = {};
+    if (auto ok = capture_.remove(pod.spec.uid); !ok) {
+      log::error("pod {}: {}", pod.spec.uid, ok.error().describe());
+    } else {
+      pod.prepared = false;
+    }
+  }
+  enrol(pod);
 }
 
 }  // namespace weir::agent

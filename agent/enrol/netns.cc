@@ -9,9 +9,12 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <thread>
 
 #include "agent/loop/files.h"
+#include "agent/redirect/netlink.h"
+#include "agent/redirect/netns.h"
 #include "nodeproxy/base/fd.h"
 
 namespace weir::agent {
@@ -40,6 +43,38 @@ Result<std::pair<uint16_t, uint16_t>> local_port_range(int netns_fd) {
     return fail(Source::agent, Reason::io, "net.ipv4.ip_local_port_range reads: " + *text);
   }
   return std::pair{static_cast<uint16_t>(first), static_cast<uint16_t>(last)};
+}
+
+Result<NamespaceView> look_inside(int netns_fd) {
+  return redirect::in_netns(netns_fd, []() -> Result<NamespaceView> {
+    auto netlink = redirect::Netlink::open(NETLINK_ROUTE);
+    if (!netlink) return std::unexpected(netlink.error());
+    NamespaceView view;
+    const auto add_address = [&](const nlmsghdr& header) {
+      redirect::for_each_attribute(
+          header, sizeof(ifaddrmsg), [&](uint16_t type, std::span<const uint8_t> data) {
+            // IFA_LOCAL is the own end of a point-to-point link, where IFA_ADDRESS is the other.
+            const bool v4 = data.size() == 4;
+            if (type != IFA_LOCAL && !(type == IFA_ADDRESS && !v4)) return;
+            const auto ip = Ip::from_bytes({reinterpret_cast<const char*>(data.data()), data.size()});
+            if (ip) view.addresses.insert(*ip);
+          });
+    };
+    const ifaddrmsg all_addresses{};
+    auto asked = netlink->query({RTM_GETADDR, NLM_F_DUMP, all_addresses}, add_address);
+    if (!asked) return std::unexpected(asked.error());
+    const ifinfomsg all_links{};
+    asked = netlink->query({RTM_GETLINK, NLM_F_DUMP, all_links}, [&](const nlmsghdr& header) {
+      redirect::for_each_attribute(
+          header, sizeof(ifinfomsg), [&](uint16_t type, std::span<const uint8_t> data) {
+            if (type != IFLA_IFNAME || data.empty()) return;
+            view.links.emplace_back(reinterpret_cast<const char*>(data.data()),
+                                    ::strnlen(reinterpret_cast<const char*>(data.data()), data.size()));
+          });
+    });
+    if (!asked) return std::unexpected(asked.error());
+    return view;
+  });
 }
 
 }  // namespace weir::agent

@@ -3,9 +3,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "nodeproxy/base/error.h"
+#include "nodeproxy/base/ip.h"
 
 namespace weir::agent {
 
@@ -16,5 +20,11 @@ std::optional<NamespaceId> namespace_id(const std::filesystem::path& path);
 
 // net.ipv4.ip_local_port_range of the namespace (it governs IPv6 too); entered on a short-lived thread.
 Result<std::pair<uint16_t, uint16_t>> local_port_range(int netns_fd);
+
+struct NamespaceView {
+  std::set<Ip> addresses;          // of all its interfaces
+  std::vector<std::string> links;  // their names
+};
+Result<NamespaceView> look_inside(int netns_fd);
 
 }  // namespace weir::agent

@@ -16,6 +16,7 @@ class FileSource final : public ObjectSource {
 
   void start(std::function<void()> changed) override;
   std::string not_synced() const override { return {}; }
+  bool connected() const override { return true; }
   const Objects& objects() const override { return objects_; }
   std::vector<SourceError> errors() const override { return directory_.errors(); }
   std::string describe() const override { return path_.string(); }

@@ -97,6 +97,7 @@ Pod read_pod(const Field& document) {
   const Field spec = document["spec"];
   if (spec["nodeName"].present()) pod.node = read_name(spec["nodeName"], ".");
   if (spec["serviceAccountName"].present()) pod.service_account = read_name(spec["serviceAccountName"], ".");
+  if (spec["runtimeClassName"].present()) pod.runtime_class = read_name(spec["runtimeClassName"], ".");
   pod.host_network = spec["hostNetwork"].boolean(false);
   read_container_ports(spec["containers"], pod.ports);
   read_container_ports(spec["initContainers"], pod.ports);

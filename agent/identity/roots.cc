@@ -12,6 +12,7 @@
 #include <ctime>
 #include <thread>
 
+#include "agent/identity/issue.h"
 #include "agent/loop/files.h"
 #include "nodeproxy/base/fd.h"
 
@@ -19,8 +20,6 @@ namespace weir::agent {
 namespace {
 
 constexpr std::string_view kPrefix = "root-", kSuffix = ".pem";
-constexpr long kRootLifeSeconds = 10L * 365 * 24 * 3600;
-constexpr long kSkewSeconds = 60;
 constexpr auto kLockWait = std::chrono::seconds(10);
 
 std::filesystem::path file_of(const std::filesystem::path& ca_dir, const std::string& id) {
@@ -76,33 +75,6 @@ Result<Root> read_root(const std::filesystem::path& path, std::string id) {
   return root;
 }
 
-Result<CertPtr> make_certificate(EVP_PKEY* key, const std::string& id) {
-  CertPtr certificate(X509_new());
-  if (!certificate) return fail_openssl("making a certificate");
-  X509* x = certificate.get();
-  X509_set_version(x, X509_VERSION_3);
-  if (auto ok = set_random_serial(x); !ok) return std::unexpected(ok.error());
-  X509_gmtime_adj(X509_getm_notBefore(x), -kSkewSeconds);
-  X509_gmtime_adj(X509_getm_notAfter(x), kRootLifeSeconds);
-  X509_NAME* name = X509_get_subject_name(x);
-  const auto add = [&](const char* field, const std::string& value) {
-    X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8,
-                               reinterpret_cast<const unsigned char*>(value.c_str()), -1, -1, 0);
-  };
-  add("O", "Weir");
-  add("CN", "weir root " + id);
-  X509_set_issuer_name(x, name);
-  X509_set_pubkey(x, key);
-  // RFC 5280 4.2.1.9, 4.2.1.3; X.509-SVID section 4.
-  for (const auto& [nid, value] : {std::pair{NID_basic_constraints, "critical,CA:TRUE,pathlen:0"},
-                                   std::pair{NID_key_usage, "critical,keyCertSign,cRLSign"},
-                                   std::pair{NID_subject_key_identifier, "hash"}}) {
-    if (auto ok = add_extension(x, x, nid, value); !ok) return std::unexpected(ok.error());
-  }
-  if (X509_sign(x, key, EVP_sha256()) == 0) return fail_openssl("signing a root");
-  return certificate;
-}
-
 // Under the lock.
 Result<std::string> make_root(const std::filesystem::path& ca_dir) {
   auto key = make_p256_key();
@@ -114,7 +86,7 @@ Result<std::string> make_root(const std::filesystem::path& ca_dir) {
   std::strftime(stamp, sizeof(stamp), "%Y%m%dt%H%M%S", &parts);
   std::string id = stamp;
   for (int n = 2; std::filesystem::exists(file_of(ca_dir, id)); ++n) id = fmt::format("{}-{}", stamp, n);
-  auto certificate = make_certificate(key->get(), id);
+  auto certificate = make_root_certificate(key->get(), id);
   if (!certificate) return std::unexpected(certificate.error());
   const BioPtr out(BIO_new(BIO_s_secmem()));
   if (!out || PEM_write_bio_X509(out.get(), certificate->get()) != 1 ||

@@ -36,7 +36,7 @@ class Source final : public ObjectSource {
   void tell_metrics(const SetMetric& set) const override;
 
   // Every kind has its watch open, or is known not to be installed.
-  bool connected() const;
+  bool connected() const override;
 
  private:
   void changed(size_t kind, const nlohmann::json& object);

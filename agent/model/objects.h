@@ -35,6 +35,7 @@ struct ContainerPort {
 struct Pod {
   Meta meta;
   std::string node, service_account = "default", phase;
+  std::string runtime_class;  // spec.runtimeClassName; empty: the node's default
   bool host_network = false;
   bool ready = true;                   // condition Ready; true where nobody says
   std::vector<ContainerPort> ports;    // TCP, of all containers
@@ -42,6 +43,11 @@ struct Pod {
 
   // metadata.uid, or "namespace/name" where there is none (files).
   std::string uid() const { return meta.uid.empty() ? meta.ns + "/" + meta.name : meta.uid; }
+  // The name the kubelet gives its cgroup: of a static pod it is not the uid of the object that mirrors it.
+  std::string kubelet_uid() const {
+    const auto mirror = meta.annotations.find("kubernetes.io/config.mirror");
+    return mirror == meta.annotations.end() ? uid() : mirror->second;
+  }
   bool ended() const { return phase == "Succeeded" || phase == "Failed"; }
 };
 

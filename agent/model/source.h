@@ -30,6 +30,8 @@ class ObjectSource {
   // Empty: everything has been read once. Else what is still waited for, and nothing may be derived: "not received yet"
   // is not "there is none".
   virtual std::string not_synced() const = 0;
+  // What happens now will be told soon. False: the source is away, and what it said last stands.
+  virtual bool connected() const = 0;
   virtual const Objects& objects() const = 0;
   virtual std::vector<SourceError> errors() const = 0;  // refused now; the last good state of each counts
   virtual std::string describe() const = 0;             // for people: "directory /etc/weir"

@@ -29,9 +29,14 @@ struct Pod {
 
 PodRoutes routes_of(const PodRecord& pod);
 
+// The namespace a record was made of. Fails when it is gone, or nobody knows where it is.
+Result<Fd> open_recorded(const PodRecord& pod, const RedirectOptions& options);
+
 // Takes away everything that was done for a pod, capture first. Goes on after a failure and returns the first; the
 // record is kept then, so that it can be tried again. `maps` may be null: then only the pod itself is restored.
-Status release_pod(const PodRecord& pod, const Pins& pins, Maps* maps, SavedState& state);
+// `netns_fd`: the pod's namespace where it is open already, else -1.
+Status release_pod(const PodRecord& pod, const Pins& pins, Maps* maps, SavedState& state,
+                   const RedirectOptions& options, int netns_fd = -1);
 
 }  // namespace redirect
 
@@ -42,6 +47,7 @@ struct Redirect::Impl {
   redirect::Programs programs;
   redirect::Maps maps;
   uint64_t cgroup_root_id = 0;
+  Fd node_netns;
   uint64_t node_cookie = 0;
   std::map<std::string, redirect::Pod, std::less<>> pods;
 

@@ -25,6 +25,12 @@ Result<Fd> open_netns(const std::filesystem::path& path) {
   return fd;
 }
 
+Result<Fd> duplicate_netns(int netns_fd) {
+  Fd fd(::fcntl(netns_fd, F_DUPFD_CLOEXEC, 0));
+  if (!fd) return fail_errno(Source::kernel, "a descriptor of a network namespace", errno);
+  return fd;
+}
+
 Status enter_netns(int netns_fd) {
   if (::setns(netns_fd, CLONE_NEWNET) < 0)
     return fail_errno(Source::kernel, "cannot enter the pod's network namespace", errno);

@@ -20,6 +20,9 @@ namespace weir::agent::redirect {
 // Fails when the path is not a network namespace.
 Result<Fd> open_netns(const std::filesystem::path& path);
 
+// Another descriptor of the same one.
+Result<Fd> duplicate_netns(int netns_fd);
+
 // setns of the calling thread; for in_netns only.
 Status enter_netns(int netns_fd);
 

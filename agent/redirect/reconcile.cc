@@ -114,7 +114,7 @@ std::expected<Reconciliation, Error> Redirect::reconcile() {
     if (auto exemption = maps.exempt.get(tuple)) entries.emplace_back(tuple, *exemption);
   if (entries.empty()) return done;
   std::set<uint64_t> living;
-  auto own = living_cookies();  // the node's
+  auto own = in_netns(impl_->node_netns.get(), [] { return living_cookies(); });
   if (!own) return std::unexpected(own.error());
   living.merge(*own);
   for (auto& [uid, pod] : impl_->pods) {
@@ -133,6 +133,14 @@ std::expected<Reconciliation, Error> Redirect::reconcile() {
 }
 
 std::expected<uint64_t, Error> Redirect::destroy_old_connections(std::string_view uid) {
+  return visit_old_connections(uid, true);
+}
+
+std::expected<uint64_t, Error> Redirect::old_connections(std::string_view uid) {
+  return visit_old_connections(uid, false);
+}
+
+std::expected<uint64_t, Error> Redirect::visit_old_connections(std::string_view uid, bool destroy) {
   auto found = impl_->need(uid);
   if (!found) return std::unexpected(found.error());
   const Pod& pod = **found;
@@ -154,13 +162,14 @@ std::expected<uint64_t, Error> Redirect::destroy_old_connections(std::string_vie
   return in_netns(pod.netns.get(), [&]() -> Result<uint64_t> {
     auto sockets = tcp_sockets(living_states);
     if (!sockets) return std::unexpected(sockets.error());
-    uint64_t destroyed = 0;
+    uint64_t old = 0;
     for (const DiagSocket& socket : *sockets) {
       if (!bypasses(socket)) continue;
-      if (Status ended = destroy_socket(socket); !ended) return std::unexpected(ended.error());
-      ++destroyed;
+      if (destroy)
+        if (Status ended = destroy_socket(socket); !ended) return std::unexpected(ended.error());
+      ++old;
     }
-    return destroyed;
+    return old;
   });
 }
 

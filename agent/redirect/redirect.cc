@@ -72,7 +72,10 @@ std::expected<std::unique_ptr<Redirect>, Error> Redirect::open(RedirectOptions o
   };
   if (Status created = pins.create(*state); !created) return abandon(created.error());
 
-  auto node_cookie = own_netns_cookie();
+  auto node_netns =
+      open_netns(options.node_netns.empty() ? "/proc/thread-self/ns/net" : options.node_netns.c_str());
+  if (!node_netns) return abandon(node_netns.error());
+  auto node_cookie = netns_cookie(node_netns->get());
   if (!node_cookie) return abandon(node_cookie.error());
   auto root_id = cgroup_id(options.cgroup_root);
   if (!root_id) return abandon(root_id.error());
@@ -97,6 +100,7 @@ std::expected<std::unique_ptr<Redirect>, Error> Redirect::open(RedirectOptions o
                                              .programs = std::move(*programs),
                                              .maps = std::move(*maps),
                                              .cgroup_root_id = *root_id,
+                                             .node_netns = std::move(*node_netns),
                                              .node_cookie = *node_cookie,
                                              .pods = {}});
   if (Status adopted = impl->adopt_cgroups(); !adopted) return std::unexpected(adopted.error());
@@ -122,10 +126,9 @@ Status Redirect::Impl::adopt_pods() {
   std::set<uint64_t> cookies;
   std::set<std::string> steers;
   for (PodRecord& record : *records) {
-    auto netns = open_netns(record.netns_path);
-    auto cookie = netns ? netns_cookie(netns->get()) : std::unexpected(netns.error());
-    if (!cookie || *cookie != record.netns_cookie) {
-      if (Status released = release_pod(record, pins, &maps, state); !released) return released;
+    auto netns = open_recorded(record, options);
+    if (!netns) {
+      if (Status released = release_pod(record, pins, &maps, state, options); !released) return released;
       continue;
     }
     if (std::filesystem::exists(pins.steer(record.index)))
@@ -186,7 +189,7 @@ Result<Pod> Redirect::Impl::new_pod(const PodSpec& spec, Fd netns, uint64_t cook
 std::expected<void, Error> Redirect::prepare(const PodSpec& spec) {
   auto addresses = parse_addresses(spec);
   if (!addresses) return std::unexpected(addresses.error());
-  auto netns = open_netns(spec.netns_path);
+  auto netns = spec.netns_fd < 0 ? open_netns(spec.netns_path) : duplicate_netns(spec.netns_fd);
   if (!netns) return std::unexpected(in_pod(spec.uid, netns.error()));
   auto cookie = netns_cookie(netns->get());
   if (!cookie) return std::unexpected(in_pod(spec.uid, cookie.error()));
@@ -288,7 +291,9 @@ std::expected<void, Error> Redirect::disarm(std::string_view uid) {
 std::expected<void, Error> Redirect::remove(std::string_view uid) {
   auto found = impl_->pods.find(uid);
   if (found == impl_->pods.end()) return {};
-  Status released = release_pod(found->second.record, impl_->pins, &impl_->maps, impl_->state);
+  const Pod& pod = found->second;
+  Status released =
+      release_pod(pod.record, impl_->pins, &impl_->maps, impl_->state, impl_->options, pod.netns.get());
   if (!released) return std::unexpected(in_pod(std::string(uid), released.error()));
   impl_->pods.erase(found);
   return {};

@@ -12,14 +12,25 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "nodeproxy/base/error.h"
+#include "nodeproxy/base/fd.h"
 
 namespace weir::agent {
+
+struct PodSpec {
+  std::string uid;
+  // E.g. /run/netns/NAME. Where it may come to mean another namespace (/proc/PID/ns/net), netns_fd says which is meant
+  // now and the path is only remembered.
+  std::filesystem::path netns_path;
+  std::vector<std::string> addresses;  // all of the pod's addresses, textual, IPv4 and IPv6
+  int netns_fd = -1;                   // borrowed for the call
+};
 
 struct RedirectOptions {
   std::filesystem::path cgroup_root = "/sys/fs/cgroup/unified";
@@ -34,12 +45,11 @@ struct RedirectOptions {
   // Below this cgroup run pods: connections of hostNetwork pods are not the node's own. Empty: kubepods.slice
   // or kubepods under cgroup_root, whichever exists.
   std::filesystem::path kubepods_cgroup;
-};
-
-struct PodSpec {
-  std::string uid;
-  std::filesystem::path netns_path;    // e.g. /run/netns/NAME
-  std::vector<std::string> addresses;  // all of the pod's addresses, textual, IPv4 and IPv6
+  // The node's network namespace, whose own connections (probes) are exempt. Empty: the caller's.
+  std::filesystem::path node_netns;
+  // Finds the namespace of a pod of an earlier agent when the remembered path does not lead to it any more. May be
+  // empty. Whether it is the same namespace is checked here, by its cookie.
+  std::function<Result<Fd>(const PodSpec&)> find_netns;
 };
 
 // Descriptors of one pod, borrowed from the Redirect: valid until the pod is removed or its listeners are
@@ -153,6 +163,8 @@ class Redirect {
   // SOCK_DESTROY of the application's connections that bypass the proxy because they are older than arm().
   // Returns how many.
   std::expected<uint64_t, Error> destroy_old_connections(std::string_view uid);
+  // How many there are, ending none.
+  std::expected<uint64_t, Error> old_connections(std::string_view uid);
 
   // Gone without a trace: every pod in the state directory restored, links and maps unpinned, the directory and
   // what open() created removed. No Redirect may be open on the same state directory. Carries on after a
@@ -162,6 +174,7 @@ class Redirect {
  private:
   struct Impl;
   explicit Redirect(std::unique_ptr<Impl> impl);
+  std::expected<uint64_t, Error> visit_old_connections(std::string_view uid, bool destroy);
   std::unique_ptr<Impl> impl_;
 };
 

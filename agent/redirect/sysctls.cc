@@ -2,6 +2,7 @@
 #include "agent/redirect/sysctls.h"
 
 #include <fcntl.h>
+#include <sys/mount.h>
 
 #include <array>
 #include <cerrno>
@@ -27,8 +28,20 @@ Result<std::string> read(const std::string& name) {
   return value;
 }
 
-Status write(const std::string& name, const std::string& value) {
+// A container that is not privileged sees /proc/sys read-only: that is how its runtime mounted it. Another proc, mounted
+// nowhere, is not; CAP_SYS_ADMIN may make one (fsopen(2)).
+Fd open_to_write(const std::string& name) {
   Fd fd(::open(path_of(name).c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd || errno != EROFS) return fd;
+  const Fd context(::fsopen("proc", FSOPEN_CLOEXEC));
+  if (!context || ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return {};
+  const Fd proc(::fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
+  if (!proc) return {};
+  return Fd(::openat(proc.get(), ("sys/" + name).c_str(), O_WRONLY | O_CLOEXEC));
+}
+
+Status write(const std::string& name, const std::string& value) {
+  Fd fd = open_to_write(name);
   if (!fd || ::write(fd.get(), value.data(), value.size()) < 0)
     return fail_errno(Source::kernel, "cannot set sysctl " + name, errno);
   return {};

@@ -19,12 +19,9 @@ struct FirstError {
   }
 };
 
-Status restore_namespace(const PodRecord& pod) {
-  auto netns = open_netns(pod.netns_path);
+Status restore_namespace(const PodRecord& pod, const RedirectOptions& options, int netns_fd) {
+  auto netns = netns_fd < 0 ? open_recorded(pod, options) : duplicate_netns(netns_fd);
   if (!netns) return {};  // gone, and all that was in it
-  auto cookie = netns_cookie(netns->get());
-  if (!cookie) return std::unexpected(cookie.error());
-  if (*cookie != pod.netns_cookie) return {};  // another pod's by now
   return in_netns(netns->get(), [&]() -> Status {
     FirstError first;
     first.note(remove_routes());
@@ -35,7 +32,25 @@ Status restore_namespace(const PodRecord& pod) {
 
 }  // namespace
 
-Status redirect::release_pod(const PodRecord& pod, const Pins& pins, Maps* maps, SavedState& state) {
+Result<Fd> redirect::open_recorded(const PodRecord& pod, const RedirectOptions& options) {
+  const auto is_it = [&](const Result<Fd>& netns) {
+    const auto cookie = netns ? netns_cookie(netns->get()) : std::unexpected(netns.error());
+    return cookie && *cookie == pod.netns_cookie;
+  };
+  auto netns = open_netns(pod.netns_path);
+  if (is_it(netns)) return netns;
+  if (!options.find_netns)
+    return fail(Source::kernel, Reason::io, "its namespace is gone, or another by now");
+  PodSpec spec{.uid = pod.uid, .netns_path = pod.netns_path, .addresses = {}};
+  for (const Ip& address : pod.addresses) spec.addresses.push_back(address.to_string());
+  auto found = options.find_netns(spec);
+  if (found && !is_it(found))
+    return fail(Source::kernel, Reason::io, "its namespace is gone, or another by now");
+  return found;
+}
+
+Status redirect::release_pod(const PodRecord& pod, const Pins& pins, Maps* maps, SavedState& state,
+                             const RedirectOptions& options, int netns_fd) {
   FirstError first;
   if (maps) {
     first.note(maps->erase_namespace(pod.netns_cookie));
@@ -43,7 +58,7 @@ Status redirect::release_pod(const PodRecord& pod, const Pins& pins, Maps* maps,
     first.note(maps->listeners.erase(pod.inbound_slot()));
   }
   first.note(remove_link(pins.steer(pod.index)));
-  first.note(restore_namespace(pod));
+  first.note(restore_namespace(pod, options, netns_fd));
   if (first.status) first.note(state.erase_pod(pod));
   return first.status;
 }
@@ -61,7 +76,7 @@ std::expected<void, Error> Redirect::uninstall(const RedirectOptions& options) {
   auto records = state->load_pods();
   if (!records) return std::unexpected(records.error());
   for (const PodRecord& record : *records) {
-    Status released = release_pod(record, pins, maps ? &*maps : nullptr, *state);
+    Status released = release_pod(record, pins, maps ? &*maps : nullptr, *state, options);
     if (!released) log::error("pod {}: {}", record.uid, released.error().describe());
     first.note(released);
   }

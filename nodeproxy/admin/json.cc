@@ -25,6 +25,7 @@ json ejected_json(const ProcessView& view) {
     for (const telemetry::ServiceEjections& service : worker.ejections) {
       for (const telemetry::EjectedEndpoint& endpoint : service.now) {
         out.push_back({{"service", service.service},
+                       {"port", endpoint.service_port},
                        {"endpoint", endpoint.address.to_string()},
                        {"cause", telemetry::kEjectionCauses[static_cast<size_t>(endpoint.cause)]},
                        {"seconds_left", std::chrono::duration<double>(endpoint.left).count()}});

@@ -90,7 +90,8 @@ void add_upstream(Families& families, const std::vector<WorkerReport>& workers) 
       uint64_t opened = 0;
       for (const auto* report : reports) opened += report->opened[limit];
       families.counter(
-          "weir_circuit_breaker_open_total", "What a circuit breaker refused, by the limit that was reached.",
+          "weir_circuit_breaker_open_total",
+          "How often a circuit breaker said no, by its limit. Beyond `connections` a request waits first.",
           {{"destination_service", service}, {"limit", std::string(telemetry::kBreakerLimits[limit])}},
           opened);
     }
@@ -100,13 +101,6 @@ void add_upstream(Families& families, const std::vector<WorkerReport>& workers) 
     for (const WorkerReport& worker : workers) open += worker.upstream_connections[kind];
     families.gauge("weir_upstream_connections", "Open connections to other proxies and applications.",
                    {{"kind", std::string(telemetry::kUpstreamKinds[kind])}}, static_cast<double>(open));
-  }
-  for (size_t i = 0; i < kReasonCount; ++i) {
-    uint64_t glitches = 0;
-    for (const WorkerReport& worker : workers) glitches += worker.counters.http_glitches[i];
-    if (glitches == 0) continue;
-    families.counter("weir_http_glitches_total", "What peers did that no honest peer does, by what it was.",
-                     {{"reason", std::string(label(static_cast<Reason>(i)))}}, glitches);
   }
 }
 

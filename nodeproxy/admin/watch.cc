@@ -62,4 +62,15 @@ std::string tap_answer(const TapQuestion& question, std::vector<telemetry::TapPa
   return out + R"(","missed":)" + std::to_string(missed) + "}\n";
 }
 
+std::string refusals_answer(const std::vector<std::vector<telemetry::RefusalLine>>& workers) {
+  std::vector<const telemetry::RefusalLine*> lines;
+  for (const auto& worker : workers) {
+    for (const telemetry::RefusalLine& line : worker) lines.push_back(&line);
+  }
+  std::ranges::stable_sort(lines, {}, [](const auto* line) { return line->time; });
+  std::string out;
+  for (const telemetry::RefusalLine* line : lines) out += line->text;
+  return out;
+}
+
 }  // namespace weir::admin

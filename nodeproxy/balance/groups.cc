@@ -28,7 +28,7 @@ Group& Groups::refresh(const Request& request, const std::string& port_name, Ran
   if (fresh) {
     found = groups_
                 .emplace(std::piecewise_construct, std::forward_as_tuple(key),
-                         std::forward_as_tuple(key, random.next() >> 32, ejections_))
+                         std::forward_as_tuple(key, random.next() >> 32, ejections_of(key.service)))
                 .first;
   }
   Group& group = found->second;
@@ -40,6 +40,11 @@ Group& Groups::refresh(const Request& request, const std::string& port_name, Ran
   // Only what grew can have filled it: what is full of groups in use is not searched for room at every pick.
   if (fresh || members_now > members || bytes_now > bytes) make_room(request.now);
   return group;
+}
+
+Ejections& Groups::ejections_of(std::string_view service) {
+  const auto found = ejections_.find(service);
+  return found != ejections_.end() ? found->second : ejections_[std::string(service)];
 }
 
 void Groups::forget_idle(TimePoint now) {

@@ -4,12 +4,18 @@
 // Owner: State. Thread: its worker's. Lifetime: a Group stays while it is leased, and for a while after each pick.
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "nodeproxy/balance/group.h"
 #include "nodeproxy/balance/random.h"
 
 namespace weir::balance {
+
+// By service, since the start: what Prometheus counts must not go down when a group is forgotten.
+using ServiceEjections = std::map<std::string, Ejections, std::less<>>;
 
 class Groups {
  public:
@@ -29,7 +35,7 @@ class Groups {
   void for_each(Visit&& visit) const {
     for (const auto& [key, group] : groups_) visit(group);
   }
-  const Ejections& ejections() const { return ejections_; }
+  const ServiceEjections& ejections() const { return ejections_; }
   size_t size() const { return groups_.size(); }
   size_t members() const { return members_; }
   size_t table_bytes() const { return table_bytes_; }
@@ -47,14 +53,15 @@ class Groups {
     bool operator()(const GroupKeyView& a, const GroupKey& b) const { return a == b.view(); }
   };
 
+  Ejections& ejections_of(std::string_view service);
   void forget_idle(TimePoint now);
   bool within(size_t eighths) const;  // of every limit
   void make_room(TimePoint now);
   void recount();
 
   Limits limits_;
+  ServiceEjections ejections_;  // before the groups, which refer to it
   std::unordered_map<GroupKey, Group, Hash, Equal> groups_;
-  Ejections ejections_{};
   size_t members_ = 0, table_bytes_ = 0;  // sums over the groups
   TimePoint tidied_;
 };

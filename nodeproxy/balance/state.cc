@@ -24,8 +24,9 @@ std::vector<EjectedView> State::ejected(TimePoint now) const {
 Result<Permit> State::admit(const config::Service& service, Use use, TimePoint now) {
   Breaker& breaker = uses_.at(service.name, now).breaker;
   auto permit = breaker.enter(use, service.traffic.circuit_breaker);
-  if (!permit) return fail(Source::local, Reason::circuit_open);
-  return std::move(*permit);
+  if (permit) return std::move(*permit);
+  ++refusals_[service.name][static_cast<size_t>(use)];
+  return fail(Source::local, Reason::circuit_open);
 }
 
 void State::count_request(const config::Service& service, TimePoint now) {

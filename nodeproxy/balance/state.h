@@ -3,8 +3,10 @@
 // lists, hash tables), what it counts by service, and its dice. Everything here is bounded, and what vanished fades.
 // Owner: one per worker; nothing is shared. Thread: that worker's. Lifetime: longer than any lease or permit. The clock is
 // the caller's.
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -82,10 +84,13 @@ class State {
 
   // Outliers, for metrics and the admin socket.
   std::vector<EjectedView> ejected(TimePoint now) const;
-  const Ejections& ejections() const { return groups_.ejections(); }  // since the start
+  const ServiceEjections& ejections() const { return groups_.ejections(); }
 
   // The service's circuit breaker; error: circuit_open.
   Result<Permit> admit(const config::Service& service, Use use, TimePoint now);
+  // How often a breaker has said no, by service and by what it was asked for (indexed by Use), since the start.
+  using Refusals = std::unordered_map<std::string, std::array<uint64_t, 3>>;
+  const Refusals& refusals() const { return refusals_; }
   // Its retry budget: every request once, at its first try; then whether it may be retried, which counts it.
   void count_request(const config::Service& service, TimePoint now);
   bool may_retry(const config::Service& service, TimePoint now);
@@ -100,6 +105,7 @@ class State {
   Random random_;
   Groups groups_;
   ServiceUses uses_;
+  Refusals refusals_;
   std::unordered_map<uint64_t, uint32_t> open_;  // an endpoint without open connections has no entry
   std::vector<uint32_t> scratch_;
 };

@@ -52,7 +52,7 @@ inline constexpr size_t client_hello_max_bytes = 64 * 1024;
 inline constexpr size_t config_message_max_bytes = 64 * 1024 * 1024;
 
 // HTTP (http.md "Limits").
-inline constexpr size_t http_head_max_bytes = 64 * 1024;  // decoded
+inline constexpr size_t http_head_max_bytes = 64 * 1024;  // decoded; also an answer's 1xx heads together
 inline constexpr uint32_t http_fields_max = 100;
 inline constexpr size_t http_url_max_bytes = 8 * 1024;
 inline constexpr size_t http_chunk_extensions_max_bytes = 1024;  // of one chunk
@@ -68,6 +68,10 @@ inline constexpr size_t http_method_max_bytes = 64;
 // Of the size lines of a chunked body, beyond what its data excuses.
 inline constexpr size_t http_chunk_overhead_max_bytes = 16 * 1024;
 inline constexpr uint32_t h2_streams_max = 100;  // per connection
+// HPACK makes a large head of a few bytes. The heads that a connection's streams hold may be as large, decoded, as one
+// head may be, and so many times the bytes of all that its peer has ever sent in heads.
+inline constexpr size_t h2_heads_free_bytes = http_head_max_bytes;
+inline constexpr uint64_t h2_heads_gain = 64;
 inline constexpr uint32_t h2_stream_window_initial_bytes = 64 * 1024 - 1;
 inline constexpr uint32_t h2_stream_window_max_bytes = 1024 * 1024;
 inline constexpr uint32_t h2_connection_window_bytes = 1024 * 1024;
@@ -81,12 +85,15 @@ inline constexpr size_t logged_host_max_bytes = 256;
 inline constexpr size_t logged_path_max_bytes = 1024;
 inline constexpr size_t tap_ring_bytes = 4 * 1024 * 1024;  // of lines, per worker, while somebody watches
 inline constexpr auto tap_watch = 5s;                      // since the last look
+inline constexpr size_t refusals_per_pod = 8;              // the last ones, per worker
+inline constexpr size_t refusal_pods = 512;                // that they are kept of: more than a node runs
 
 // Counts.
 inline constexpr uint32_t sessions_per_lane = 100;
 inline constexpr uint32_t lanes_per_destination =
     40;  // per source pod, destination and worker: 4,000 sessions
 inline constexpr uint32_t connections_per_pod = 20'000;  // per worker
+inline constexpr uint32_t requests_per_pod = 20'000;     // in flight, per worker
 inline constexpr int connect_tries = 3;
 inline constexpr int listen_backlog = 4096;
 

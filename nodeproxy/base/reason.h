@@ -51,6 +51,8 @@ namespace weir {
   X(draining, "draining", "the proxy is draining; the connection was sent elsewhere or ended")               \
   X(drain_limit, "drain_limit", "still open at the drain limit")                                             \
   X(half_closed_timeout, "half_closed_timeout", "half-closed and silent for too long")                       \
+  X(not_reached, "not_reached",                                                                              \
+    "the destination's proxy could not reach its application; its own log says why")                         \
   X(loop, "loop", "the listener itself was dialled")                                                         \
   X(bad_request, "bad_request", "the request broke a rule of HTTP; the detail names it")                     \
   X(bad_response, "bad_response", "the application's answer broke a rule of HTTP; the detail names it")      \

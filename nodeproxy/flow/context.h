@@ -29,6 +29,7 @@ struct Context {
   const config::Snapshot* snapshot = nullptr;  // null until the first one came
   telemetry::Series series;
   telemetry::AccessLog log;
+  telemetry::Refusals refusals;
   telemetry::Sink sink;
   telemetry::RequestSeries request_series;
   telemetry::Tap tap;
@@ -42,13 +43,14 @@ struct Context {
   std::unordered_map<std::string, std::shared_ptr<const tls::Context>> certificates;  // by identity
   uint64_t live_flows = 0;
   uint32_t connections_per_pod = limits::connections_per_pod;
+  uint32_t requests_per_pod = limits::requests_per_pod;
   bool draining = false;
 
   Context(io::Driver& driver, telemetry::LogWriter* writer, uint32_t worker, uint32_t workers, uint64_t seed)
       : driver(driver),
         log(writer),
-        sink{series, log},
-        request_sink{request_series, log, tap, [&driver] { return driver.now(); }},
+        sink{series, log, &refusals},
+        request_sink{request_series, log, tap, [&driver] { return driver.now(); }, &refusals},
         ports(worker, workers),
         balance(seed) {}
 

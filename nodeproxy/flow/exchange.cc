@@ -66,6 +66,14 @@ io::Task<void> Exchange::run(http::Piece first) {
 
 io::Task<void> Exchange::serve(http::Piece first) {
   whole_ = first.end;
+  LocalPod& pod = client_.flow.owner;
+  const Permit in_flight(++pod.request_count);
+  if (pod.request_count > context_.requests_per_pod) {
+    fail(Error{Source::downstream, Reason::overloaded, 0, {}});
+    LocalAnswer refusal{status_of(Reason::overloaded), Reason::overloaded, {}};
+    co_await answer(std::move(refusal));
+    co_return;
+  }
   // Without content there is nothing to continue with (RFC 9110 section 10.1.1), and servers differ on what it means.
   if (first.end && first.body.empty()) head_->headers.remove("expect");
   auto local = decide(client_, *head_, plan_);
@@ -99,7 +107,7 @@ io::Task<void> Exchange::tries(http::Piece first) {
     ++attempts_;
     wanted_status_ = 0;
     Error why{Source::local, Reason::none, 0, {}};
-    bool again = false;
+    bool again = false, reached = false;
     {
       Result<Try> attempt = weir::fail(Source::local, Reason::none);
       if (client_.inbound) {
@@ -107,6 +115,7 @@ io::Task<void> Exchange::tries(http::Piece first) {
       } else {
         attempt = co_await reach();
       }
+      reached = attempt.has_value();
       if (attempt) {
         const Status forwarded = co_await forward(*attempt, first);
         if (forwarded) co_return;
@@ -116,11 +125,19 @@ io::Task<void> Exchange::tries(http::Piece first) {
       }
       again = !cancelled() && may_retry(attempt ? &*attempt : nullptr, why);
     }  // the place on the connection is given back before anything else is done
-    if (again) again = co_await pause_before_retry();
+    if (again) {
+      end_destination_record(wanted_status_,
+                             wanted_status_ != 0 ? Error{Source::local, Reason::none, 0, {}} : why);
+      again = co_await pause_before_retry();
+    }
     if (again) continue;
     fail(why);
+    if (!cancelled() && !reached && is_for_another_endpoint(why)) {
+      stream_.reset(Error{Source::local, Reason::not_reached, 0, {}});
+      co_return;
+    }
     if (!cancelled() && !responded_ && why.source != Source::downstream) {
-      LocalAnswer failure{status_of(why.reason), why.reason, {}};
+      LocalAnswer failure{status_of(why.reason, why.source), why.reason, {}};
       co_await answer(std::move(failure));
     }
     co_return;

@@ -79,6 +79,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   void mirror(const http::Piece& piece);
   bool may_retry(const Try* attempt, const Error& why);
   bool wants_retry(const http::Head& response, const Try& attempt);
+  bool is_for_another_endpoint(const Error& why) const;
   bool within_budget();
   bool retry_method() const;
   // The balancer learns how the endpoint did.
@@ -89,6 +90,8 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   void note_verdict(const policy::Verdict& verdict);
   void note_response(const http::Piece& piece);
   void finish_record();
+  void end_destination_record(uint16_t status, const Error& why);
+  void fill_refusal();
 
   void fail(const Error& why) {
     if (!why_) why_ = why;

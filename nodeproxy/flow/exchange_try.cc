@@ -187,6 +187,14 @@ bool Exchange::may_retry(const Try* attempt, const Error& why) {
   return within_budget();
 }
 
+// The proxy of the client may try another endpoint, if it learns that this application was not reached: the end of the
+// stream says so (REFUSED_STREAM, or a reset of the session for not_reached). An answer of ours would be final.
+bool Exchange::is_for_another_endpoint(const Error& why) const {
+  if (!client_.inbound || !client_.on_refused || responded_) return false;
+  return why.reason == Reason::refused || why.reason == Reason::unreachable ||
+         why.reason == Reason::connect_timeout;
+}
+
 bool Exchange::within_budget() {
   const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
   return service && context_.balance.may_retry(*service, driver().now());

@@ -64,7 +64,8 @@ class LocalPod {
   Link<Flow>* flows = nullptr;
   Link<Judged>* judged = nullptr;
   uint64_t flow_count = 0;
-  mesh::Budget budget;  // of the windows granted to this pod's peers on this worker
+  uint32_t request_count = 0;  // in flight, of its flows
+  mesh::Budget budget;         // of the windows granted to this pod's peers on this worker
   // Ports whose application spoke first to an undetected client: no deadline is waited for again.
   std::unordered_map<uint16_t, bool> server_first_ports;
   // Addresses this pod dialled whose server spoke first: not waited for either.

@@ -12,7 +12,7 @@ io::Buffer tell(http::Head& answer, Reason reason, bool to_head) {
   return io::copy_to_buffer(std::as_bytes(std::span(text.data(), text.size())));
 }
 
-uint16_t status_of(Reason reason) {
+uint16_t status_of(Reason reason, Source from) {
   switch (reason) {
     case Reason::bad_request: return 400;
     case Reason::denied:
@@ -22,7 +22,7 @@ uint16_t status_of(Reason reason) {
     case Reason::upgrade_refused: return 403;
     case Reason::route_not_found: return 404;
     case Reason::header_timeout: return 408;
-    case Reason::head_too_large: return 431;
+    case Reason::head_too_large: return from == Source::upstream ? 502 : 431;
     case Reason::route_invalid:
     case Reason::internal: return 500;
     case Reason::bad_response:

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "nodeproxy/base/reason.h"
+#include "nodeproxy/base/error.h"
 #include "nodeproxy/config/snapshot.h"
 #include "nodeproxy/http/message.h"
 #include "nodeproxy/route/persistence.h"
@@ -45,8 +45,9 @@ inline constexpr auto kAnswerPatience = std::chrono::seconds(10);
 // Gives the head of an answer of our own its text and framing, in HTTP's terms; the body to send with it, none to HEAD.
 io::Buffer tell(http::Head& answer, Reason reason, bool to_head);
 
-// What a failure is to an HTTP client: 403, 404, 503, …; and to a gRPC one.
-uint16_t status_of(Reason reason);
+// What a failure is to an HTTP client: 403, 404, 503, …; and to a gRPC one. `from`: a limit that the server's answer
+// broke is no fault of the client's.
+uint16_t status_of(Reason reason, Source from = Source::local);
 uint16_t grpc_code_of(Reason reason);
 
 }  // namespace weir::flow

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "nodeproxy/base/limits.h"
+
 namespace weir::http::h1 {
 namespace {
 
@@ -72,6 +74,7 @@ void Decoder::expect_response_to(const Head& request) {
   asked_.connect = request.method == "CONNECT";
   asked_.upgrade = request.upgrade;
   awaited_ = true;
+  informational_bytes_ = 0;
 }
 
 bool Decoder::body_follows() const {
@@ -156,6 +159,11 @@ Result<Decoder::Event> Decoder::read_head(std::span<const std::byte>& input) {
   if (!text) return std::unexpected(text.error());
   if (text->empty()) return Event{};
   if (const Refusal refused = parse_head(text->substr(scan_.begin()))) return refuse(refused);
+  if (role_ == Role::responses && head_.informational()) {
+    informational_bytes_ += text->size();
+    if (informational_bytes_ > limits::http_head_max_bytes)
+      return refuse({"the 1xx heads are above their limit", 431});
+  }
   leave_head();
   return Event{Kind::head, {}};
 }

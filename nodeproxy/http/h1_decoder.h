@@ -126,6 +126,7 @@ class Decoder {
   std::string held_;                        // a section whose end has not come
   std::string_view target_, name_, value_;  // while parsing: of the request line, of the field under way
   uint64_t left_ = 0;                       // of the body, or of the chunk
+  size_t informational_bytes_ = 0;          // of the 1xx heads before the answer that is owed
   Refusal refusal_;
   bool too_large_ = false;  // what was refused broke a limit
 };

@@ -74,12 +74,14 @@ io::Task<Status> H1Server::write(Piece piece, io::TimePoint deadline) {
   const bool end = piece.end;
   const bool empty = piece.body.empty() && writer_.head().empty() && writer_.framing() != h1::Body::chunked;
   if (!empty) {
-    const Status written = co_await writer_.send(std::move(piece), deadline);
+    const bool last = end && close_after_ && !stream_.tunnel();
+    const Status written = co_await writer_.send(std::move(piece), deadline, last);
     if (!written) {
       const Error& why = written.error();
       if (why.reason == Reason::cancelled || why.reason == Reason::detect_timeout) co_return written;
       co_return fail(Source::downstream, Reason::client_reset, why.os_code);
     }
+    finished_ = last;
   }
   if (end && stream_.tunnel()) bytes_.finish();
   if (end) response_whole_ = true;
@@ -108,7 +110,7 @@ io::Task<bool> H1Server::settle() {
 
 io::Task<void> H1Server::linger() {
   bytes_.close();
-  bytes_.finish();
+  if (!finished_) bytes_.finish();
   co_await stream_.ahead().pass_over(driver_.now() + limits::http_linger, limits::http_linger_max_bytes);
 }
 

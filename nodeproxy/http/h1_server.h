@@ -51,6 +51,7 @@ class H1Server final : public MessageStream {
   bool close_after_ = false;
   bool draining_ = false;
   bool reset_ = false;
+  bool finished_ = false;  // our FIN went with the last bytes
   Version peer_ = Version::http_1_1;
   bool to_head_ = false, to_connect_ = false;  // the request under way
 };

@@ -13,7 +13,11 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 }  // namespace
 
-io::Task<Status> H1Writer::send(Piece piece, io::TimePoint deadline) {
+io::Task<Status> H1Writer::write(io::Buffer bytes, io::TimePoint deadline, bool last) {
+  return last ? bytes_.write_last(std::move(bytes), deadline) : bytes_.write(std::move(bytes), deadline);
+}
+
+io::Task<Status> H1Writer::send(Piece piece, io::TimePoint deadline, bool last) {
   const bool chunked = body_ == h1::Body::chunked;
   std::string tail;
   if (chunked && !piece.body.empty()) {
@@ -21,8 +25,8 @@ io::Task<Status> H1Writer::send(Piece piece, io::TimePoint deadline) {
     tail = h1::kChunkEnd;
   }
   if (chunked && piece.end) {
-    const Status last = h1::append_last_chunk(tail, piece.trailers.get());
-    if (!last) co_return last;
+    const Status appended = h1::append_last_chunk(tail, piece.trailers.get());
+    if (!appended) co_return appended;
   }
   writing_ = true;
   if (text_.size() + piece.body.size() + tail.size() <= kTogetherBytes) {
@@ -31,7 +35,7 @@ io::Task<Status> H1Writer::send(Piece piece, io::TimePoint deadline) {
     out.append(piece.body.bytes());
     out.append(bytes_of(tail));
     text_.clear();
-    const Status written = co_await bytes_.write(std::move(out), deadline);
+    const Status written = co_await write(std::move(out), deadline, last);
     if (!written) co_return written;
   } else {
     io::Buffer front = io::copy_to_buffer(bytes_of(text_));
@@ -41,7 +45,7 @@ io::Task<Status> H1Writer::send(Piece piece, io::TimePoint deadline) {
     written = co_await bytes_.write(std::move(piece.body), deadline);
     if (!written) co_return written;
     io::Buffer back = io::copy_to_buffer(bytes_of(tail));
-    written = co_await bytes_.write(std::move(back), deadline);
+    written = co_await write(std::move(back), deadline, last);
     if (!written) co_return written;
   }
   writing_ = false;

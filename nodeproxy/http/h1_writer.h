@@ -19,12 +19,14 @@ class H1Writer {
   void frame(h1::Body body) { body_ = body; }
   h1::Body framing() const { return body_; }
 
-  // Writes head() and the piece's body, trailers and end.
-  io::Task<Status> send(Piece piece, io::TimePoint deadline);
+  // Writes head() and the piece's body, trailers and end; `last`: and FIN.
+  io::Task<Status> send(Piece piece, io::TimePoint deadline, bool last = false);
   // A write has begun and not ended: the connection is of no use any more.
   bool broken() const { return writing_; }
 
  private:
+  io::Task<Status> write(io::Buffer bytes, io::TimePoint deadline, bool last);
+
   io::ByteStream& bytes_;
   std::string text_;  // head and framing; empty between sends
   h1::Body body_ = h1::Body::none;

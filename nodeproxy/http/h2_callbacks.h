@@ -22,6 +22,7 @@ struct Callbacks {
   static int data(nghttp2_session*, uint8_t flags, int32_t id, const uint8_t* bytes, size_t size, void* user);
   static int stream_closed(nghttp2_session*, int32_t id, uint32_t error_code, void* user);
   static void headers_received(Connection& c, const nghttp2_frame* frame);
+  static void head_unpaid(Connection& c, Stream* stream);
   static void request_received(Connection& c, Stream* stream, bool end);
   static void response_received(Connection& c, Stream* stream, bool end);
   static void trailers_received(Connection& c, Stream* stream);

@@ -170,6 +170,7 @@ void Connection::release(uint32_t id) {
 }
 
 void Connection::forget(Stream* stream) {
+  heads_bytes_ -= stream->head_bytes;
   streams_.remove(stream);
   if (!busy_) streams_.sweep();
 }

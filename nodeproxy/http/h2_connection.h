@@ -88,6 +88,7 @@ struct Counters {
   uint64_t refused_streams = 0;  // above streams_max
   uint64_t provoked_resets = 0;  // a rule was broken
   uint64_t heads_too_large = 0;
+  uint64_t heads_refused = 0;  // more than the peer has paid for (limits::h2_heads_gain)
 };
 
 class Connection {
@@ -144,7 +145,6 @@ class Connection {
   // The rule that was broken last, for the log: of the connection once it ended, of a stream inside its on_reset.
   const char* broken_rule() const { return broken_rule_; }
   const Counters& counters() const { return counters_; }
-  uint64_t glitches() const { return glitches_.total(); }
 
  private:
   friend struct Callbacks;
@@ -165,6 +165,8 @@ class Connection {
   void check_closed(const FrameHeader& frame);
   void receive(std::span<const std::byte> bytes);
   void add_glitch(Glitch glitch);
+  bool may_hold(size_t head_bytes) const;
+  void keep_head(Stream* stream);
   void collect_replies();
   void note_end();
 
@@ -193,8 +195,10 @@ class Connection {
   const char* broken_rule_ = nullptr;
 
   StreamTable streams_;
-  uint32_t open_ = 0;  // not yet closed on the wire
-  uint32_t held_ = 0;  // closed by a reset and not yet released
+  uint32_t open_ = 0;             // not yet closed on the wire
+  uint32_t held_ = 0;             // closed by a reset and not yet released
+  uint64_t heads_bytes_ = 0;      // of the heads of streams_, decoded
+  uint64_t head_wire_bytes_ = 0;  // of HEADERS and CONTINUATION, ever
   Counters counters_;
 
   // Receiving.

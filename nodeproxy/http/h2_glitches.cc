@@ -64,7 +64,6 @@ void Glitches::advance(io::TimePoint now) {
 }
 
 bool Glitches::add(Glitch glitch) {
-  ++total_;
   const Price& price = price_of(glitch);
   uint32_t points = price.points;
   if (price.from_earned) {

@@ -41,14 +41,12 @@ class Glitches {
   void data_sent(size_t bytes);  // one DATA frame
   void stream_served();          // request and answer whole
 
-  uint64_t total() const { return total_; }  // glitches ever, for the metric
-  static const char* rule(Glitch glitch);    // for the log
+  static const char* rule(Glitch glitch);  // for the log
 
  private:
   io::TimePoint leaked_at_{};  // the epoch: not yet set
   uint32_t points_ = 0;
   uint32_t earned_ = 0;
-  uint64_t total_ = 0;
 };
 
 }  // namespace weir::http::h2

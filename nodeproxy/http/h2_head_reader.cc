@@ -85,6 +85,7 @@ bool HeadReader::add_known(std::string_view name, std::string_view value) {
 
 const char* HeadReader::finish() {
   if (crumbs_ > 1) head_.headers.set("cookie", cookie_);
+  head_.headers.fit();
   if (kind_ == Kind::response) return head_.status < 100 ? "the status is not from 100 to 999" : nullptr;
   if (kind_ == Kind::trailers) return nullptr;
   const bool tunnel = head_.method == "CONNECT" && head_.upgrade.empty();

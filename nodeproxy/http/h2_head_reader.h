@@ -24,7 +24,9 @@ class HeadReader {
 
   Kind kind() const { return kind_; }
   bool too_large() const { return too_large_; }  // fields behind the limit were left out
-  Head& head() { return head_; }                 // trailers: in its `headers`
+  // As SETTINGS_MAX_HEADER_LIST_SIZE counts, of what was kept.
+  size_t kept_bytes() const { return too_large_ ? bytes_max_ : bytes_; }
+  Head& head() { return head_; }  // trailers: in its `headers`
 
  private:
   void add_pseudo(std::string_view name, std::string_view value);

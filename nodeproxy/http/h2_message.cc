@@ -138,7 +138,7 @@ void H2Message::reset(const Error& why) {
     uint32_t code = h2::kCancel;
     if (why.reason == Reason::stream_reset && why.os_code > 0) code = static_cast<uint32_t>(why.os_code);
     if (wire_.connection().role() == h2::Role::server && why.reason != Reason::stream_reset)
-      code = h2::kInternalError;
+      code = why.reason == Reason::not_reached ? h2::kRefusedStream : h2::kInternalError;
     wire_.connection().reset(stream_, code);
     wire_.flush();
   }

@@ -49,7 +49,10 @@ void Connection::on_frame_begins(const FrameHeader& frame) {
   }
   switch (static_cast<FrameType>(frame.type)) {
     case FrameType::data: data_in_frame_ = false; return check_closed(frame);
-    case FrameType::headers: continuations_ = 0; return check_closed(frame);
+    case FrameType::headers:
+      continuations_ = 0;
+      head_wire_bytes_ += frame.length;
+      return check_closed(frame);
     case FrameType::priority:
       if (frame.stream == 0) {  // nghttp2 does not look at PRIORITY any more
         broken_rule_ = "PRIORITY of stream 0";
@@ -65,6 +68,7 @@ void Connection::on_frame_begins(const FrameHeader& frame) {
     case FrameType::goaway: return add_glitch(Glitch::goaway);
     case FrameType::window_update: return add_glitch(Glitch::window_update);
     case FrameType::continuation:
+      head_wire_bytes_ += frame.length;
       if (++continuations_ > limits::h2_continuations_max) add_glitch(Glitch::continuation);
       return;
     case FrameType::rst_stream:  // counted by what it resets: reset_received
@@ -114,6 +118,16 @@ void Connection::add_glitch(Glitch glitch) {
   if (!glitches_.add(glitch) || ended_) return;
   broken_rule_ = Glitches::rule(glitch);
   terminate(kEnhanceYourCalm, Reason::flood);
+}
+
+// Whether one more head may be kept. See limits::h2_heads_gain.
+bool Connection::may_hold(size_t head_bytes) const {
+  return heads_bytes_ + head_bytes <= limits::h2_heads_free_bytes + limits::h2_heads_gain * head_wire_bytes_;
+}
+
+void Connection::keep_head(Stream* stream) {
+  stream->head_bytes += static_cast<uint32_t>(reader_.kept_bytes());
+  heads_bytes_ += reader_.kept_bytes();
 }
 
 void Connection::receive(std::span<const std::byte> bytes) {
@@ -239,6 +253,7 @@ void Callbacks::headers_received(Connection& c, const nghttp2_frame* frame) {
   if (!stream || stream->closed || stream->cause != Cause::none) return;
   HeadReader& reader = c.reader_;
   const char* rule = reader.finish();
+  if (!rule && !c.may_hold(reader.kept_bytes())) return head_unpaid(c, stream);
   const bool answer_431 = reader.kind() == HeadReader::Kind::request;
   if (reader.too_large()) ++c.counters_.heads_too_large;
   if (rule || (reader.too_large() && !answer_431)) {
@@ -259,9 +274,19 @@ void Callbacks::headers_received(Connection& c, const nghttp2_frame* frame) {
   }
 }
 
+// A request may come again, on a connection whose peer has said more. An answer or trailers are above a limit.
+void Callbacks::head_unpaid(Connection& c, Stream* stream) {
+  ++c.counters_.heads_refused;
+  const bool request = c.reader_.kind() == HeadReader::Kind::request;
+  c.fault(stream, Reason::head_too_large, request ? kRefusedStream : kEnhanceYourCalm,
+          "the heads of the connection's streams are far larger than what was sent for them");
+  c.add_glitch(request ? Glitch::refused_stream : Glitch::provoked_reset);
+}
+
 void Callbacks::request_received(Connection& c, Stream* stream, bool end) {
   Head& head = c.reader_.head();
   stream->head_received = stream->announced = true;
+  c.keep_head(stream);
   stream->head_request = head.method == "HEAD";
   stream->connect = stream->tunnel = head.method == "CONNECT";
   if (c.reader_.too_large()) {
@@ -274,9 +299,16 @@ void Callbacks::request_received(Connection& c, Stream* stream, bool end) {
 
 void Callbacks::response_received(Connection& c, Stream* stream, bool end) {
   Head& head = c.reader_.head();
+  c.keep_head(stream);
   if (head.informational()) {
     c.add_glitch(Glitch::informational);
     if (c.ended_) return;
+    stream->informational_bytes += static_cast<uint32_t>(c.reader_.kept_bytes());
+    if (stream->informational_bytes > c.settings_.head_max_bytes) {
+      c.fault(stream, Reason::head_too_large, kEnhanceYourCalm, "the 1xx heads are above their limit");
+      ++c.counters_.provoked_resets;
+      return;
+    }
   } else {
     stream->head_received = true;
     stream->tunnel = stream->connect && head.status / 100 == 2;
@@ -288,6 +320,7 @@ void Callbacks::response_received(Connection& c, Stream* stream, bool end) {
 void Callbacks::trailers_received(Connection& c, Stream* stream) {
   const uint32_t id = stream->id;
   if (stream->released) return;
+  c.keep_head(stream);
   c.events_.on_trailers(id, std::move(c.reader_.head().headers));
   stream = c.streams_.find(id);
   if (stream && !stream->released && stream->cause == Cause::none && !stream->closed) c.events_.on_end(id);

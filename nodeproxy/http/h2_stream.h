@@ -30,7 +30,9 @@ struct Stream {
   // Receiving.
   uint32_t window_bytes = 0;
   uint32_t unconsumed_bytes = 0;
-  uint32_t used_bytes = 0;  // consumed since the window last grew
+  uint32_t used_bytes = 0;           // consumed since the window last grew
+  uint32_t head_bytes = 0;           // of its head and trailers, decoded
+  uint32_t informational_bytes = 0;  // of its 1xx heads, all that came
 
   Cause cause = Cause::none;
   Reason reason = Reason::none;  // of a fault

@@ -83,6 +83,10 @@ bool Headers::has_token(std::string_view name, std::string_view token) const {
   return false;
 }
 
+void Headers::fit() {
+  if (text_.capacity() - text_.size() > kKeptBytes) text_.shrink_to_fit();
+}
+
 void Headers::clear() {
   if (text_.capacity() > kKeptBytes) text_ = {};  // one large head is no reason to hold its room for good
   text_.clear();

@@ -37,6 +37,7 @@ class Headers {
   size_t size() const { return live_; }
   bool empty() const { return live_ == 0; }
   void clear();  // keeps its memory, up to a size
+  void fit();    // gives back what a large text has grown beyond its size
 
   class Iterator {
    public:

@@ -35,6 +35,7 @@ class MessageStream {
   virtual io::Task<Status> write(Piece piece, io::TimePoint deadline) = 0;
   // Gives the exchange up: RST_STREAM, or the end of an HTTP/1 connection. Waits in progress end with this error. Where
   // the other side's HTTP/2 peer reset the stream (stream_reset), its error code is the os_code and is passed on.
+  // not_reached: the peer may send the request elsewhere (REFUSED_STREAM, RFC 9113 section 8.7).
   virtual void reset(const Error& why) = 0;
   void give_up() { reset(Error{Source::local, Reason::cancelled, 0, {}}); }
   // Who is told when the peer resets while nobody reads. Null: nobody.

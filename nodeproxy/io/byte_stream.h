@@ -18,6 +18,13 @@ class ByteStream {
   // Returns when the stream can take more; detect_timeout at the deadline, after which only abandon() makes sense.
   virtual Task<Status> write(Buffer buffer, TimePoint deadline) = 0;
   virtual void finish() = 0;  // FIN behind what was written
+  // The same as write() and finish(), in one packet where the kernel can: a client that is told to close learns at once
+  // that we have, so it is our side that keeps the connection in TIME_WAIT, and not its own ports.
+  virtual Task<Status> write_last(Buffer buffer, TimePoint deadline) {
+    const Status written = co_await write(std::move(buffer), deadline);
+    if (written) finish();
+    co_return written;
+  }
   // Ends it early: the peer sees a reset. Waits in progress are for their scope to cancel.
   virtual void abandon(Reason reason) = 0;
   // Ends it in order once both directions are done: what was written still goes out.

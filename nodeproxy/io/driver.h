@@ -80,8 +80,9 @@ class Driver {
   virtual void connect(Op& op, int fd, const SocketAddress& to) = 0;
   // result 0 with an empty buffer: FIN. `poll_first`: the socket was just drained, do not try at once.
   virtual void receive(Op& op, int fd, ReceiveSize size, bool poll_first) = 0;
-  virtual void send(Op& op, int fd, std::span<const std::byte> bytes) = 0;  // may be short; no SIGPIPE
-  virtual void wait_readable(Op& op, int fd) = 0;                           // one shot
+  // May be short; no SIGPIPE. `more`: shutdown_write() follows at once, and the last bytes may wait to share its segment.
+  virtual void send(Op& op, int fd, std::span<const std::byte> bytes, bool more) = 0;
+  virtual void wait_readable(Op& op, int fd) = 0;  // one shot
   // Asks for an early end; the completion still comes (usually −ECANCELED). No-op when idle.
   virtual void cancel(Op& op) = 0;
 

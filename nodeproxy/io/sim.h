@@ -36,7 +36,7 @@ class SimDriver final : public Driver, private BufferPool {
     start(op, {.kind = Kind::connect, .fd = fd, .to = to});
   }
   void receive(Op& op, int fd, ReceiveSize size, bool poll_first) override;
-  void send(Op& op, int fd, std::span<const std::byte> bytes) override {
+  void send(Op& op, int fd, std::span<const std::byte> bytes, bool) override {
     start(op, {.kind = Kind::send, .fd = fd, .bytes = bytes});
   }
   void wait_readable(Op& op, int fd) override { start(op, {.kind = Kind::readable, .fd = fd}); }

@@ -86,14 +86,15 @@ class Socket {
 
   class Send final : public IoWait {
    public:
-    Send(Socket& socket, std::span<const std::byte> bytes, TimePoint deadline)
-        : IoWait(*socket.driver_, deadline), fd_(socket.fd_), bytes_(bytes) {}
+    Send(Socket& socket, std::span<const std::byte> bytes, TimePoint deadline, bool more)
+        : IoWait(*socket.driver_, deadline), fd_(socket.fd_), more_(more), bytes_(bytes) {}
     Status await_resume() { return status(); }
 
    private:
-    void start() override { driver_.send(*this, fd_, bytes_); }
+    void start() override { driver_.send(*this, fd_, bytes_, more_); }
     bool advance(int32_t result) override;
     int fd_;
+    bool more_;
     std::span<const std::byte> bytes_;
   };
 
@@ -110,9 +111,9 @@ class Socket {
   };
 
   Receive receive(ReceiveSize size, TimePoint deadline = kNever) { return Receive(*this, size, deadline); }
-  // Sends all of `bytes`, which must stay.
-  Send send(std::span<const std::byte> bytes, TimePoint deadline = kNever) {
-    return Send(*this, bytes, deadline);
+  // Sends all of `bytes`, which must stay. `more`: as Driver::send's.
+  Send send(std::span<const std::byte> bytes, TimePoint deadline = kNever, bool more = false) {
+    return Send(*this, bytes, deadline, more);
   }
   Connect connect(const SocketAddress& to, TimePoint deadline) { return Connect(*this, to, deadline); }
 

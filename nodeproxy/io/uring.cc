@@ -135,10 +135,10 @@ void UringDriver::submit_receive(Slot& slot, uint64_t handle, bool poll_first) {
   io_uring_sqe_set_data64(sqe, handle);
 }
 
-void UringDriver::send(Op& op, int fd, std::span<const std::byte> bytes) {
+void UringDriver::send(Op& op, int fd, std::span<const std::byte> bytes, bool more) {
   take_slot(op, fd);
   io_uring_sqe* sqe = next_sqe();
-  io_uring_prep_send(sqe, fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  io_uring_prep_send(sqe, fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | (more ? MSG_MORE : 0));
   io_uring_sqe_set_data64(sqe, handle_of(op));
 }
 

@@ -34,7 +34,7 @@ class UringDriver final : public Driver {
   void accept(Op& op, int fd) override;
   void connect(Op& op, int fd, const SocketAddress& to) override;
   void receive(Op& op, int fd, ReceiveSize size, bool poll_first) override;
-  void send(Op& op, int fd, std::span<const std::byte> bytes) override;
+  void send(Op& op, int fd, std::span<const std::byte> bytes, bool more) override;
   void wait_readable(Op& op, int fd) override;
   void cancel(Op& op) override;
 

@@ -240,7 +240,7 @@ void Carrier::run_deferred() {
 }
 
 void Carrier::send_output() {
-  if (!tls_->output().empty()) driver_.send(*this, socket_.fd(), tls_->output());
+  if (!tls_->output().empty()) driver_.send(*this, socket_.fd(), tls_->output(), false);
 }
 
 void Carrier::complete(int32_t result, io::Buffer, bool) {

@@ -62,6 +62,8 @@ enum class RstReason : uint8_t {
   half_closed_timeout = 11,
   cancelled = 12,  // the other side gave up
   internal = 13,
+  not_reached =
+      14,  // accepted by a proxy that parses, whose application then could not be reached: nothing was done
 };
 
 bool retryable(RstReason reason);

@@ -38,6 +38,7 @@ class SessionStream final : private SessionEvents {
   // Result<Buffer>, empty at FIN. Errors: the reason of the reset.
   // At the deadline detect_timeout.
   Read read(io::TimePoint deadline = io::kNever);
+  bool at_fin() const { return fin_ && received_.empty() && !failed_; }  // the next read gives FIN
   // Status; waits until little is queued.
   Write write(io::Buffer buffer, io::TimePoint deadline = io::kNever);
   // Queues without waiting: for the first bytes, which fit the first window.

@@ -2,7 +2,8 @@
 // Moving bytes between two streams, both ways at once, until both have ended: half-close kept (a FIN passes on, the
 // other direction lives), RST kept distinct from FIN (an error on one side resets the other), and backpressure by
 // construction: each direction holds one buffer and reads the next only when that one has been taken.
-// A stream is anything with read() → Result<Buffer> (empty: FIN), write(Buffer) → Status, finish();
+// A stream is anything with read() → Result<Buffer> (empty: FIN), at_fin() (known to be next), write(Buffer, whether
+// finish() follows at once) → Status, finish();
 // a template instead of a virtual interface, since this is the innermost loop.
 // Thread: one worker. Errors: in Ends, with the side that ended first.
 #include <cstdint>
@@ -56,7 +57,8 @@ io::Task<void> pump(io::Scope& scope, From& from, To& to, Source from_side, uint
       co_return;
     }
     bytes += buffer->size();
-    const Status written = co_await to.write(std::move(*buffer));
+    const bool last = from.at_fin();  // then one packet can carry both
+    const Status written = co_await to.write(std::move(*buffer), last);
     if (!written) {
       ends.fail(to_side, written.error());
       break;

@@ -30,7 +30,10 @@ class SessionEnd {
     mesh::SessionStream::Read read_;
   };
   Read read() { return Read(*this); }
-  auto write(io::Buffer buffer) { return stream_.write(std::move(buffer)); }
+  bool at_fin() const { return stream_.at_fin(); }
+  auto write(io::Buffer buffer, bool) {
+    return stream_.write(std::move(buffer));
+  }  // frames share records anyway
   void finish() { stream_.finish(); }
 
  private:

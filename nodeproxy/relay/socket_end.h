@@ -47,8 +47,8 @@ class SocketEnd {
 
   class Write {
    public:
-    Write(SocketEnd& end, io::Buffer buffer)
-        : buffer_(std::move(buffer)), send_(end.socket_, buffer_.bytes(), io::kNever) {}
+    Write(SocketEnd& end, io::Buffer buffer, bool last)
+        : buffer_(std::move(buffer)), send_(end.socket_, buffer_.bytes(), io::kNever, last) {}
     bool await_ready() const { return buffer_.empty(); }
     template <typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
@@ -62,7 +62,8 @@ class SocketEnd {
   };
 
   Read read() { return Read(*this); }
-  Write write(io::Buffer buffer) { return Write(*this, std::move(buffer)); }
+  bool at_fin() const { return false; }  // only the next read can tell
+  Write write(io::Buffer buffer, bool last) { return Write(*this, std::move(buffer), last); }
   void finish() {
     finished_ = true;
     socket_.shutdown_write();

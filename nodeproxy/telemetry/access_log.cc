@@ -65,9 +65,10 @@ void make_texts(RequestRow& row) {
 
 }  // namespace
 
-void AccessLog::write(const Facts& facts, const Ended& ended) {
-  if (!writer_) return;
+std::string_view AccessLog::write(const Facts& facts, const Ended& ended) {
   std::string& out = batch_;
+  if (!writer_) out.clear();
+  const size_t begin = out.size();
   out += "{\"time\":\"";
   clock_.append_to(out, std::chrono::system_clock::now());
   out += "\",\"kind\":\"connection\"";
@@ -86,6 +87,7 @@ void AccessLog::write(const Facts& facts, const Ended& ended) {
   append_number_field(out, "bytes_received", ended.received_bytes);
   append_millis_field(out, "duration_ms", ended.duration);
   out += "}\n";
+  return std::string_view(out).substr(begin);
 }
 
 std::string_view AccessLog::write(const RequestFacts& facts, RequestRow& row, const RequestEnded& ended) {

@@ -39,9 +39,9 @@ class AccessLog {
  public:
   explicit AccessLog(LogWriter* writer) : writer_(writer) {}
   bool enabled() const { return writer_ != nullptr; }
-  void write(const Facts& facts, const Ended& ended);
-  // The line with its newline, valid until the next one; without a writer it is made, and goes nowhere. `row` keeps the
-  // part of the line that its labels make.
+  // The line with its newline, valid until the next one; without a writer it is made, and goes nowhere.
+  std::string_view write(const Facts& facts, const Ended& ended);
+  // `row` keeps the part of the line that its labels make.
   std::string_view write(const RequestFacts& facts, RequestRow& row, const RequestEnded& ended);
   bool pending() const { return enabled() && !batch_.empty(); }
   void flush();

@@ -29,7 +29,13 @@ void Record::end(Sink& sink, std::chrono::steady_clock::time_point now, const Er
   } else {
     ++sink.series.row(facts.labels).failed[static_cast<size_t>(why.reason)];
   }
-  sink.log.write(facts, Ended{row_ != nullptr, sent_bytes, received_bytes, duration, why});
+  const bool keep = sink.refusals != nullptr && is_refusal(why.reason);
+  if (!keep && !sink.log.enabled()) return;
+  const std::string_view line =
+      sink.log.write(facts, Ended{row_ != nullptr, sent_bytes, received_bytes, duration, why});
+  if (!keep) return;
+  const bool at_source = facts.reporter == Reporter::source;
+  sink.refusals->add(at_source ? facts.source_pod : facts.destination_pod, line);
 }
 
 }  // namespace weir::telemetry

@@ -9,6 +9,7 @@
 #include "nodeproxy/base/error.h"
 #include "nodeproxy/base/ip.h"
 #include "nodeproxy/telemetry/access_log.h"
+#include "nodeproxy/telemetry/refusals.h"
 #include "nodeproxy/telemetry/series.h"
 
 namespace weir::telemetry {
@@ -27,6 +28,7 @@ struct Facts {
 struct Sink {
   Series& series;
   AccessLog& log;
+  Refusals* refusals = nullptr;  // null: none are kept
 };
 
 class Record {

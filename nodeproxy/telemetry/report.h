@@ -27,7 +27,8 @@ enum class EjectionCause : uint8_t { consecutive_failures, success_rate, latency
 inline constexpr std::array<std::string_view, 3> kEjectionCauses{"consecutive_failures", "success_rate",
                                                                  "latency"};
 struct EjectedEndpoint {
-  SocketAddress address;
+  Ip address;
+  uint16_t service_port = 0;
   EjectionCause cause = EjectionCause::consecutive_failures;
   std::chrono::nanoseconds left{};  // until it is tried again
 };

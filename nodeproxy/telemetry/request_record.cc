@@ -55,7 +55,8 @@ void RequestRecord::end(TimePoint now, const Error& why) {
   --row.in_flight;
   const auto duration = now - begun_;
   row.count(status, grpc_status, why.reason, duration);
-  if (!wants_text_) return;
+  const bool keep = sink_.refusals != nullptr && is_refusal(why.reason);
+  if (!wants_text_ && !keep) return;
   RequestEnded ended{.status = status,
                      .grpc_status = grpc_status,
                      .sent_bytes = sent_bytes,
@@ -67,6 +68,9 @@ void RequestRecord::end(TimePoint now, const Error& why) {
   if (first_byte_) ended.first_byte = *first_byte_ - begun_;
   const std::string_view line = sink_.log.write(facts, row, ended);
   if (sink_.tap.watched()) sink_.tap.add(row, status, line);
+  if (!keep) return;
+  const bool at_source = row.labels->ends.reporter == Reporter::source;
+  sink_.refusals->add(at_source ? facts.source_pod : facts.destination_pod, line);
 }
 
 }  // namespace weir::telemetry

@@ -12,6 +12,7 @@
 #include "nodeproxy/base/error.h"
 #include "nodeproxy/base/ip.h"
 #include "nodeproxy/telemetry/access_log.h"
+#include "nodeproxy/telemetry/refusals.h"
 #include "nodeproxy/telemetry/request_series.h"
 #include "nodeproxy/telemetry/tap.h"
 #include "nodeproxy/telemetry/trace.h"
@@ -34,6 +35,7 @@ struct RequestSink {
   AccessLog& log;
   Tap& tap;
   std::function<std::chrono::steady_clock::time_point()> now;  // the worker's clock
+  Refusals* refusals = nullptr;                                // null: none are kept
 
   bool wants_text() const { return log.enabled() || tap.watched(); }
 };
@@ -54,7 +56,8 @@ class RequestRecord {
   uint64_t sent_bytes = 0;              // body, client → server
   uint64_t received_bytes = 0;          // body, server → client
 
-  // Whether a line will be made of this request, and so whether `facts` are worth filling.
+  // Whether a line will be made of this request, however it ends, and so whether `facts` are worth filling. One of a
+  // refusal is made in any case: then who was refused, and by what, is filled at its end.
   bool wants_text() const { return wants_text_; }
   // Copies what the client asked for, bounded; nothing when no line will be made.
   void describe(std::string_view method, std::string_view host, std::string_view path);

@@ -83,7 +83,6 @@ struct WorkerCounters {
   uint64_t accept_errors = 0;
   uint64_t log_lines_dropped = 0;
   uint64_t audits = 0;
-  std::array<uint64_t, kReasonCount> http_glitches{};  // a peer's doings that an HTTP codec holds against it
   uint64_t turns = 0;
 };
 

@@ -16,8 +16,18 @@ io::Task<Result<io::Buffer>> SocketBytes::read() {
 }
 
 io::Task<Status> SocketBytes::write(io::Buffer buffer, io::TimePoint deadline) {
+  return send(std::move(buffer), deadline, false);
+}
+
+io::Task<Status> SocketBytes::write_last(io::Buffer buffer, io::TimePoint deadline) {
+  const Status sent = co_await send(std::move(buffer), deadline, true);
+  if (sent) finish();
+  co_return sent;
+}
+
+io::Task<Status> SocketBytes::send(io::Buffer buffer, io::TimePoint deadline, bool more) {
   if (buffer.empty()) co_return Status();
-  const Status sent = co_await socket_.send(buffer.bytes(), deadline);
+  const Status sent = co_await socket_.send(buffer.bytes(), deadline, more);
   if (!sent && sent.error().reason == Reason::connect_timeout)  // the awaiter's name for its deadline
     co_return fail(Source::kernel, Reason::detect_timeout, ETIMEDOUT);
   co_return sent;
@@ -34,7 +44,10 @@ SocketBytes::~SocketBytes() {
 
 io::Task<Result<io::Buffer>> SessionBytes::read() { co_return co_await session.read(); }
 
-bool SessionBytes::unprocessed() const { return session.failed() && (!written_ || session.untouched()); }
+bool SessionBytes::unprocessed() const {
+  if (!session.failed()) return false;
+  return !written_ || session.untouched() || session.failed()->reason == Reason::not_reached;
+}
 
 io::Task<Status> SessionBytes::accepted(io::TimePoint deadline) {
   while (!session.opened() && !session.failed()) {

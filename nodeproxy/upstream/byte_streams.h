@@ -18,12 +18,15 @@ class SocketBytes final : public io::ByteStream {
   io::Task<Result<io::Buffer>> read() override;
   io::Task<Status> write(io::Buffer buffer, io::TimePoint deadline) override;
   void finish() override;
+  io::Task<Status> write_last(io::Buffer buffer, io::TimePoint deadline) override;
   void abandon(Reason) override { in_order_ = false; }  // the reset is what closing the descriptor does
   void close() override { in_order_ = true; }
   // Closes the descriptor: FIN if the stream was closed in order, else a reset. After every wait has ended.
   ~SocketBytes() override;
 
  private:
+  io::Task<Status> send(io::Buffer buffer, io::TimePoint deadline, bool more);
+
   io::Socket socket_;
   bool busy_ = false;      // reads come back full: large buffers
   bool finished_ = false;  // our FIN has been asked for

@@ -46,6 +46,11 @@ class Cluster:
         self.network = nodes.Network()
 
     @property
+    def images(self):
+        """Where the archives of the images are that every node starts with."""
+        return images.IMAGES
+
+    @property
     def kubectl(self):
         return self.control_plane.kubectl
 
@@ -101,6 +106,13 @@ class Cluster:
         return done.stdout
 
 
+def weir_settings():
+    """Where the chart's defaults do not fit: the nodes share one kernel, and so one cgroup v2 hierarchy."""
+    root = next(path for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.exists(f"{path}/cgroup.procs"))
+    return ["--set-string", f"node.paths.cgroup={root}",
+            "--set-string", "node.paths.kubepodsCgroup=/host/cgroup/$(NODE_NAME)/kubepods"]
+
+
 def install_weir(cluster):
     """What README's section "On a cluster" does by hand: the images, the Gateway API's CRDs, and the chart."""
     say("making Weir's images")
@@ -109,7 +121,7 @@ def install_weir(cluster):
         cluster.load(archive)
     cluster.control_plane.install_gateway_api()
     cluster.helm("upgrade", "--install", "weir", CHART, "--namespace", "weir-system", "--create-namespace",
-                 "--values", HERE / "manifests" / "weir-values.yaml", "--wait", "--timeout", "3m")
+                 *weir_settings(), "--wait", "--timeout", "3m")
     say("Weir is installed")
 
 

@@ -59,5 +59,6 @@ class Mesh:
         parts = []
         for pod in self.node_pods().values():
             for container in ("agent", "proxy"):
-                parts.append(f"--- {pod} {container}\n" + self.kubectl("logs", pod, "-c", container, f"--tail={lines}", check=False))
+                end = self.kubectl("logs", pod, "-c", container, f"--tail={lines}", check=False)
+                parts.append(f"--- {pod} {container}\n{end}")
         return "\n".join(parts)

@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 
 from control_plane import PODS
@@ -171,10 +170,10 @@ class Node:
         """An image archive into the node's containerd."""
         return self.inside("ctr", "-n", "k8s.io", "images", "import", archive)
 
-    def reload(self, program):
-        """kubelet, containerd or kube-proxy killed; pid 1 starts it again."""
-        for line in self.inside("pgrep", "-x", program).split():
-            self.inside("kill", f"-{signal.SIGKILL.value}", line)
+    def kill(self, program):
+        """SIGKILL to every process of that name in the node; whoever keeps it starts it again."""
+        for pid in self.inside("pgrep", "-x", program[:15]).split():
+            self.inside("kill", "-KILL", pid)
 
     def said(self, program, lines=20):
         try:

@@ -68,9 +68,10 @@ def test_port_forward_reaches_the_application(place):
 
 def test_an_init_container_and_a_native_sidecar_reach_a_service(place):
     ask = {"image": TOOLS, "imagePullPolicy": "Never"}
+    beside = ["sh", "-c", "while :; do echo beside | nc -l -p 7000; done"]
     fetched = ["sh", "-c", "curl -sf --retry 20 --retry-connrefused --retry-delay 1 http://web/init"]
     place.pod("begins", image=TOOLS, initContainers=[
-        ask | {"name": "sidecar", "restartPolicy": "Always", "command": ["sh", "-c", "while :; do echo beside | nc -l -p 7000; done"]},
+        ask | {"name": "sidecar", "restartPolicy": "Always", "command": beside},
         ask | {"name": "first", "command": fetched}])
     assert "URL=/init" in place.kubectl("logs", "begins", "-c", "first")
     asked = ["exec", "begins", "-c", "main", "--", "sh", "-c", "echo | nc -w 2 127.0.0.1 7000"]
@@ -94,7 +95,8 @@ def test_the_pods_of_a_stateful_set_are_reached_by_their_own_names(place):
          "spec": {"clusterIP": "None", "selector": labels, "ports": [{"name": "http", "port": 8080}]}},
         {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "member"}, "spec": {
             "serviceName": "member", "replicas": 2, "podManagementPolicy": "Parallel", "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]}}}})
+            "template": {"metadata": {"labels": labels},
+                         "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]}}}})
     place.kubectl("rollout", "status", "statefulset/member", "--timeout=60s", timeout=70)
     for number in range(2):
         def told():

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 import yaml
 from cluster import REPOSITORY
+from space import until
 
 import build
 
@@ -17,11 +18,18 @@ REPORTS = REPOSITORY / "build" / "conformance"
 EXTENDED = ["MeshClusterIPMatching", "MeshConsumerRoute", "MeshHTTPRouteRewritePath", "MeshHTTPRouteSchemeRedirect",
             "MeshHTTPRouteRedirectPort", "MeshHTTPRouteRedirectPath", "MeshHTTPRouteBackendRequestHeaderModification",
             "MeshHTTPRouteQueryParamMatching", "MeshHTTPRouteNamedRouteRule"]
-FEATURES = {"MESH-HTTP": ["Mesh", "HTTPRoute", *EXTENDED], "MESH-GRPC": ["Mesh", "GRPCRoute", "MeshClusterIPMatching",
-                                                                       "MeshConsumerRoute"]}
+FEATURES = {"MESH-HTTP": ["Mesh", "HTTPRoute", *EXTENDED], "MESH-GRPC": ["Mesh", "GRPCRoute"]}
+
+
+def wait_for_the_last_run(cluster):
+    """The suite does not wait for the end of the namespaces that it deletes, and cannot begin while they are there."""
+    def gone():
+        return "gateway-conformance" not in cluster.kubectl("get", "namespaces", "-o", "name")
+    until(gone, 120, "the namespaces of an earlier run are gone")
 
 
 def run(cluster, profile):
+    wait_for_the_last_run(cluster)
     REPORTS.mkdir(parents=True, exist_ok=True)
     report, log = REPORTS / f"{profile}.yaml", REPORTS / f"{profile}.log"
     report.unlink(missing_ok=True)

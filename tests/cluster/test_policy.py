@@ -24,12 +24,13 @@ def outside(cluster, mesh):
 
 def deny(shop, *names, **to):
     rule = {"name": "not-them", "from": [{"principals": [f"cluster.local/ns/{shop.name}/sa/{name}" for name in names]}]}
-    return {"apiVersion": "weir.dev/v1alpha1", "kind": "AuthorizationPolicy", "metadata": {"name": "web"},
-            "spec": {"selector": {"matchLabels": {"app": "web"}}, "action": "Deny", "rules": [rule | ({"to": [to]} if to else {})]}}
+    return {"apiVersion": "weir.dev/v1alpha1", "kind": "AuthorizationPolicy", "metadata": {"name": "web"}, "spec": {
+        "selector": {"matchLabels": {"app": "web"}}, "action": "Deny", "rules": [rule | ({"to": [to]} if to else {})]}}
 
 
 def strict(mode="Strict"):
-    return {"apiVersion": "weir.dev/v1alpha1", "kind": "PeerAuthentication", "metadata": {"name": "default"}, "spec": {"mode": mode}}
+    return {"apiVersion": "weir.dev/v1alpha1", "kind": "PeerAuthentication", "metadata": {"name": "default"},
+            "spec": {"mode": mode}}
 
 
 def status(space, client, url="http://web/"):

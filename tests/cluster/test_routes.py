@@ -28,7 +28,8 @@ def to(name, weight=1):
 
 
 def versions(shop, count=50, **options):
-    return collections.Counter(answer.fields.get("ServiceVersion") for answer in shop.ask("client", "http://web/", count, **options))
+    told = shop.ask("client", "http://web/", count, **options)
+    return collections.Counter(answer.fields.get("ServiceVersion") for answer in told)
 
 
 def test_a_weighted_route_splits_the_requests(shop):

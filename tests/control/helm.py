@@ -10,7 +10,12 @@ import yaml
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHART = REPOSITORY / "charts" / "weir"
-GATEWAY = ["--api-versions", "gateway.networking.k8s.io/v1/HTTPRoute", "--api-versions", "gateway.networking.k8s.io/v1/GRPCRoute"]
+GATEWAY = [
+    "--api-versions",
+    "gateway.networking.k8s.io/v1/HTTPRoute",
+    "--api-versions",
+    "gateway.networking.k8s.io/v1/GRPCRoute",
+]
 
 
 class HelmRefused(Exception):
@@ -20,8 +25,13 @@ class HelmRefused(Exception):
 def helm(*arguments, config=None, timeout=120):
     """What Helm printed."""
     build.build(["helm"])
-    done = subprocess.run([build.BIN / "helm", *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
-                          env=os.environ | {"KUBECONFIG": str(config or "/dev/null")})
+    done = subprocess.run(
+        [build.BIN / "helm", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | {"KUBECONFIG": str(config or "/dev/null")},
+    )
     if done.returncode != 0:
         raise HelmRefused(done.stderr + done.stdout)
     return done.stdout
@@ -42,6 +52,7 @@ def named(objects, kind, name):
 
 def told(objects):
     """Objects as text for a golden file: ordered, and whole files within ConfigMaps by their hash."""
+
     def short(value):
         if isinstance(value, dict):
             return {key: short(below) for key, below in value.items()}
@@ -50,5 +61,6 @@ def told(objects):
         if isinstance(value, str) and value.count("\n") > 20:
             return f"sha256 {hashlib.sha256(value.encode()).hexdigest()}"
         return value
+
     ordered = sorted(objects, key=lambda one: (one["kind"], one["metadata"]["name"]))
     return yaml.safe_dump_all([short(one) for one in ordered], sort_keys=True, width=120)

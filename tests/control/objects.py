@@ -54,6 +54,10 @@ def twins_of(spec):
                     yield twin
 
 
+def object_of(kind, spec):
+    return {"apiVersion": "weir.dev/v1alpha1", "kind": kind, "metadata": {"name": "tried"}, "spec": spec}
+
+
 class Server:
     """The schema's verdict: a server-side dry run, unknown fields refused, as kubectl asks for."""
 
@@ -65,9 +69,13 @@ class Server:
         self.plurals = {kind: crd["spec"]["names"]["plural"] for kind, crd in crds().items()}
 
     def refusal(self, kind, spec):
-        body = {"apiVersion": "weir.dev/v1alpha1", "kind": kind, "metadata": {"name": "tried"}, "spec": spec}
-        self.connection.request("POST", f"/apis/weir.dev/v1alpha1/namespaces/default/{self.plurals[kind]}?dryRun=All&fieldValidation=Strict",
-                                json.dumps(body), {"Content-Type": "application/json"})
+        body = object_of(kind, spec)
+        self.connection.request(
+            "POST",
+            f"/apis/weir.dev/v1alpha1/namespaces/default/{self.plurals[kind]}?dryRun=All&fieldValidation=Strict",
+            json.dumps(body),
+            {"Content-Type": "application/json"},
+        )
         response = self.connection.getresponse()
         answer = json.loads(response.read())
         if response.status == 201:
@@ -77,17 +85,22 @@ class Server:
 
 
 def agent_refusals(kind, specs):
-    """The reader's verdicts, in order: `weir-agent validate` reads each as a file of its own."""
+    """The reader's verdicts, in order: `weir-agent validate` reads each as a file of its own, as YAML and as the API server's
+    JSON, and says the same of both."""
     with tempfile.TemporaryDirectory() as directory:
-        paths = [pathlib.Path(directory) / f"{number}.yaml" for number in range(len(specs))]
-        for path, spec in zip(paths, specs):
-            path.write_text(yaml.safe_dump({"apiVersion": "weir.dev/v1alpha1", "kind": kind, "metadata": {"name": "tried"}, "spec": spec}, allow_unicode=True))
+        paths = [pathlib.Path(directory) / f"{number}.{form}" for number in range(len(specs)) for form in ("yaml", "json")]
+        for path in paths:
+            body = object_of(kind, specs[int(path.stem)])
+            path.write_text(json.dumps(body) if path.suffix == ".json" else yaml.safe_dump(body, allow_unicode=True))
         done = subprocess.run([BUILD / "bin" / "weir-agent", "validate", *paths], capture_output=True, text=True)
         assert done.returncode in (0, 1), done.stderr
-        refusals = {}
+        verdicts = {}
         for line in done.stderr.splitlines():
-            name, why = re.fullmatch(rf"{re.escape(directory)}/(\d+)\.yaml:(?:\d+:)? (.*)", line).groups()
-            refusals[int(name)] = why
-        taken = re.findall(r"/(\d+)\.yaml: 1 objects$", done.stdout, re.MULTILINE)
-        assert sorted(refusals) == sorted(set(range(len(specs))) - {int(number) for number in taken})
-        return [refusals.get(number) for number in range(len(specs))]
+            name, why = re.fullmatch(rf"{re.escape(directory)}/(\d+\.\w+):(?:\d+:)? (.*)", line).groups()
+            verdicts[name] = why.replace(f"{directory}/{name}", "FILE")
+        for name in re.findall(r"/(\d+\.\w+): 1 objects$", done.stdout, re.MULTILINE):
+            assert verdicts.setdefault(name) is None
+        assert len(verdicts) == len(paths)
+        for number, spec in enumerate(specs):
+            assert verdicts[f"{number}.yaml"] == verdicts[f"{number}.json"], spec
+        return [verdicts[f"{number}.yaml"] for number in range(len(specs))]

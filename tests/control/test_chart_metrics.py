@@ -57,7 +57,9 @@ def test_alerts_say_what_is_at_stake():
     rules = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"][0]["rules"]
     assert len({rule["alert"] for rule in rules}) == len(rules)
     for rule in rules:
-        assert rule["labels"]["severity"] in ("critical", "warning") and rule["annotations"]["summary"].endswith("."), rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning") and rule["annotations"]["summary"].endswith("."), rule[
+            "alert"
+        ]
 
 
 def test_dashboards_are_found_by_their_own_uid_and_let_one_choose_the_source_of_data():

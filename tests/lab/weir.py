@@ -1,7 +1,8 @@
 """The Weir of one node of a lab: its agent and its proxy, each in the node's namespace and a cgroup of its own.
 
 Files are those an installation has, below the node's run directory: agent.sock, agent-admin.sock, proxy-admin.sock,
-access.log, agent.log, proxy.log, state/ and bpf/ (a bpffs). Pids are recorded when a process starts, and a signal goes
+access.log, agent.log, proxy.log, state/ and bpf/ (a bpffs); with the option `cni` cni.sock, and cni-bin/ and cni-conf/ in
+place of the runtime's directories. Pids are recorded when a process starts, and a signal goes
 to a recorded pid only while that pid is still in the cgroup it was started in.
 """
 
@@ -51,7 +52,9 @@ class NodeWeir:
         return program(self.lab.build, name)
 
     def common_flags(self):
-        return ["--node", self.node, "--source", self.lab.directory / "source", "--state-dir", self.directory / "state",
+        cni = ["--cni-socket", self.directory / "cni.sock", "--cni-bin-dir", self.directory / "cni-bin",
+               "--cni-conf-dir", self.directory / "cni-conf"] if self.lab.options["cni"] else []
+        return [*cni, "--node", self.node, "--source", self.lab.directory / "source", "--state-dir", self.directory / "state",
                 "--shared-dir", self.lab.directory / "shared", "--bpffs", self.directory / "bpf", "--netns-dir", NETNS_DIR,
                 "--cgroup-root", cgroup_root(), "--kubepods-cgroup", self.lab.cgroup.path / self.node / "kubepods"]
 

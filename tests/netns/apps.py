@@ -118,8 +118,10 @@ def serve_loans(path):
     def answer(connection):
         with connection:
             try:
-                with lend(json.loads(connection.recv(4096))) as lent:
-                    socket.send_fds(connection, [b'{"errno": 0}'], [lent.fileno()])
+                request = json.loads(connection.recv(4096))
+                for _ in range(request.get("count", 1)):
+                    with lend(request) as lent:
+                        socket.send_fds(connection, [b'{"errno": 0}'], [lent.fileno()])
             except TimeoutError:
                 connection.send(b'{"errno": -1}')
             except OSError as error:

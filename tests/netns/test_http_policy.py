@@ -71,6 +71,12 @@ def test_a_path_without_one_normal_form_is_refused_where_a_policy_looks_at_paths
     assert ask(mesh, target=path).status == 400
 
 
+def test_the_path_that_a_policy_judged_is_the_one_that_is_forwarded(mesh):
+    assert ask(mesh, target="/x/../y//%7Ez?q=%2F").json["target"] == "/x/../y//%7Ez?q=%2F"
+    mesh.deny(paths=["/admin*"])
+    assert ask(mesh, target="/x/../y//%7Ez?q=%2F").json["target"] == "/y/~z?q=%2F"
+
+
 def test_an_allow_of_paths_lets_in_what_it_names_and_nothing_else(mesh):
     mesh.deny("allow", action="Allow", paths=["/public/*"], methods=["GET", "HEAD"])
     assert ask(mesh, target="/public/x").status == 200
@@ -100,6 +106,18 @@ def test_a_field_that_comes_twice_is_judged_value_by_value(mesh):
         answer = ask(mesh, fields=twice)
         assert answer.status == 403, "a Deny sees any, an Allow needs all"
     assert ask(mesh, fields=[("X-Role", "root")]).status == 200
+
+
+def test_what_a_client_says_of_its_address_is_believed_by_nobody(mesh):
+    said = [("X-Forwarded-For", "203.0.113.7"), ("Forwarded", "for=203.0.113.7"), ("X-Real-IP", "203.0.113.7")]
+    rules = [{"from": [{"ipBlocks": ["203.0.113.7/32"]}]}]
+    mesh.apply("AuthorizationPolicy", "address", selector=WEB_PODS, action="Deny", rules=rules)
+    seen = ask(mesh, fields=said).json["headers"]
+    assert set(said) <= {(name, value) for name, value in seen}, "they pass as they are"
+    rules[0]["from"][0]["ipBlocks"] = [f"{mesh.alice.v4}/32"]
+    rules[0]["to"] = [{"methods": ["GET"]}]
+    mesh.apply("AuthorizationPolicy", "address", selector=WEB_PODS, action="Deny", rules=rules)
+    assert ask(mesh, fields=said).status == 403
 
 
 def test_an_audit_lets_a_request_pass_and_is_told(mesh):

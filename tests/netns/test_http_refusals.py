@@ -105,6 +105,21 @@ def test_a_bad_answer_is_a_502_and_its_connection_dies(mesh, answer):
 
 
 @weir_only
+@pytest.mark.parametrize("answer", [
+    b"HTTP/1.1 200 OK\r\nX-Large: " + b"v" * 70_000,
+    b"HTTP/1.1 200 OK\r\n" + b"X-Many: v\r\n" * 101,
+    (b"HTTP/1.1 103 Hints\r\nLink: " + b"l" * 8000 + b"\r\n\r\n") * 9], ids=["field", "fields", "1xx heads"])
+def test_an_answers_heads_above_their_limit_are_a_502_and_no_fault_of_the_clients(mesh, answer):
+    with mesh.both_ends() as ends:
+        ends.client.send_request()
+        server = ends.accept()
+        server.request()
+        server.send(answer)
+        assert ends.client.answer().status == 502
+    mesh.entry("node-1", kind="request", reason="head_too_large", status=502)
+
+
+@weir_only
 def test_bytes_after_an_answer_are_nobodys_and_end_its_connection(mesh):
     with mesh.both_ends() as ends:
         ends.client.send_request("GET", "/1")

@@ -51,6 +51,14 @@ def test_a_grpc_call_is_counted_by_its_status(mesh):
             end.answer(end.ask("POST", "/weir.test.Echo/Say", GRPC_FIELDS + do(grpc=5)))
 
 
+def test_open_connections_to_endpoints_are_counted_by_what_they_speak(mesh):
+    mesh.ask()
+    mesh.ask_h2(port=GRPC)
+    assert mesh.total("node-1", "weir_upstream_connections", kind="lane") >= 1
+    assert mesh.total("node-1", "weir_upstream_connections", kind="http/1.1") >= 1
+    assert mesh.total("node-1", "weir_upstream_connections", kind="http/2") >= 1
+
+
 def test_labels_are_bounded_and_never_a_clients_bytes(mesh):
     for number in range(50):
         mesh.ask("GET", f"/secret-{number}", [("User-Agent", f"agent-{number}")], host=f"host-{number}.example")

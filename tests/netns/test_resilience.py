@@ -4,12 +4,14 @@ What an application is told to do stands in the field `x-do` of the request (htt
 """
 
 import collections
+import json
 import threading
 import time
 
 import pytest
 
 from h2_ends import call
+from http_apps import H2_PORT, HTTP_PORT
 from http_ends import Ended
 from http_world import GRPC, UNSAID, UNSAID_H2, WEB_V2, HttpMesh, backends, do, eventually, weir_only
 
@@ -37,14 +39,24 @@ def test_a_pod_that_resets_before_its_answer_costs_the_client_nothing(mesh):
     assert entry["status"] == 200
 
 
-def test_a_pod_that_refuses_connections_costs_the_client_nothing(mesh):
-    mesh.lab.place("web-1")[1].kill()
+@pytest.mark.parametrize("pod,l7", [("web-1", False), ("web-3", False), ("web-3", True)])
+def test_a_pod_that_refuses_connections_costs_the_client_nothing(mesh, pod, l7):
+    """Where a policy looks into requests too: there the session has been accepted when its application refuses."""
+    traffic(mesh, balancer="RoundRobin")
+    if l7:
+        mesh.deny(methods=["DELETE"], ports=[HTTP_PORT, H2_PORT])
+    served = getattr(mesh, pod.replace("-", "_"))
+    assert len(mesh.tally(9, by="pod")) == 3  # a lane to each: afterwards the kernel refuses new ones to a closed port
+    mesh.lab.place(pod)[1].kill()
     try:
         assert {mesh.ask("POST", f"/{n}", body=b"x").status for n in range(12)} == {200}
+        assert {mesh.ask_h2("POST", f"/{n}").status for n in range(12)} == {200}
+        node, kind = ("node-1", "request") if pod == "web-1" else ("node-2", "request" if l7 else "connection")
+        mesh.entry(node, kind=kind, reporter="destination", reason="refused")
     finally:
-        mesh.lab.start_containers(mesh.lab.pod("web-1"))
-        eventually(mesh.web_1.lender.exists)
-        eventually(lambda: mesh.alice.reaches(mesh.web_1.v4))
+        mesh.lab.start_containers(mesh.lab.pod(pod))
+        eventually(served.lender.exists)
+        eventually(lambda: mesh.alice.reaches(served.v4))
 
 
 def test_an_answer_with_an_error_is_final_unless_a_policy_names_its_status(mesh):
@@ -115,6 +127,33 @@ def test_a_time_out_of_the_service_is_a_504_in_time(mesh):
     assert time.monotonic() - begun < 1.5
 
 
+def test_an_idle_time_out_of_the_service_ends_what_no_longer_moves_and_nothing_else(mesh):
+    traffic(mesh, timeouts={"idle": "400ms"})
+    begun = time.monotonic()
+    assert mesh.ask(fields=do(sleep=3)).status == 504
+    assert 0.3 < time.monotonic() - begun < 1.5
+    mesh.entry("node-1", kind="request", reason="idle_timeout", status=504)
+
+
+def test_an_idle_time_out_is_between_bytes_and_not_of_the_whole(mesh):
+    mesh.apply("TrafficPolicy", "v2", targetRefs=[{"kind": "Service", "name": "web-v2"}], timeouts={"idle": "600ms"})
+    with mesh.both_ends() as ends:
+        ends.client.send_request()
+        server = ends.accept()
+        server.request()
+        server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        ends.client.head()
+        for _ in range(8):  # longer than the time-out together
+            time.sleep(0.2)
+            server.send(b"1\r\nx\r\n")
+            assert ends.client.take(6) == b"1\r\nx\r\n"
+        begun = time.monotonic()
+        with pytest.raises((Ended, ConnectionResetError)):
+            ends.client.line()
+        assert 0.3 < time.monotonic() - begun < 3
+    mesh.entry("node-1", kind="request", reason="idle_timeout", status=200)
+
+
 def test_an_open_stream_is_not_ended_for_being_idle(mesh):
     with mesh.both_ends() as ends:
         ends.client.send_request()
@@ -138,10 +177,11 @@ def test_a_circuit_breaker_answers_at_once_what_is_beyond_it(mesh):
 
     threads = [threading.Thread(target=one) for _ in range(12)]
     begun = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with mesh.rises("node-1", "weir_circuit_breaker_open_total", by=8, destination_service="servers/web", limit="requests"):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     counted = collections.Counter(statuses)
     assert counted == {200: 4, 503: 8} and time.monotonic() - begun < 4
     mesh.entry("node-1", kind="request", reason="circuit_open", status=503)
@@ -165,10 +205,18 @@ def test_a_slow_pod_is_avoided_by_default(mesh, port):
 def test_a_pod_that_fails_in_a_row_is_ejected_and_comes_back(mesh):
     traffic(mesh, balancer="RoundRobin", outlierDetection={"consecutiveFailures": 3, "interval": "200ms",
                                                            "baseEjection": "2s"}, retry={"disabled": True})
+    assert len(mesh.tally(9, by="pod")) == 3  # what went wrong in the tests before is forgiven
     failing = do("web-1", status=500)
-    statuses = [mesh.ask(fields=failing).status for _ in range(60)]
+    web = {"destination_service": "servers/web"}
+    with mesh.rises("node-1", "weir_endpoint_ejections_total", cause="consecutive_failures", **web):
+        statuses = [mesh.ask(fields=failing).status for _ in range(60)]
     assert 3 <= statuses.count(500) <= 6 and statuses[-30:] == [200] * 30
+    assert mesh.total("node-1", "weir_endpoints_ejected", **web) >= 1
+    out = json.loads(mesh.lab.weir("node-1").admin("proxy", "/status"))["ejected"]
+    assert {(e["service"], e["endpoint"], e["cause"]) for e in out} == {
+        ("servers/web", mesh.lab.addresses("servers/web-1")[0], "consecutive_failures")}
     eventually(lambda: "web-1" in mesh.tally(9, by="pod"), 10, 0.3)
+    eventually(lambda: mesh.total("node-1", "weir_endpoints_ejected", **web) == 0, 10, 0.3)
 
 
 def test_never_more_than_the_panic_share_is_ejected(mesh):
@@ -253,8 +301,12 @@ def test_a_draining_proxy_asks_its_clients_to_leave_and_loses_no_request(mesh):
     with end.socket:
         assert end.ask().status == 200
         mesh.lab.weir("node-1").admin("proxy", "/drain", "POST")
-        answer = end.ask()
-        assert answer.status == 200 and (answer.get("Connection") or "").lower() == "close"
+
+        def asked_to_leave():
+            answer = end.ask()
+            assert answer.status == 200
+            return (answer.get("Connection") or "").lower() == "close"
+        eventually(asked_to_leave)
     weir = mesh.lab.weir("node-1")
     weir.stop("proxy")
     weir.start("proxy")

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from h2_ends import call
-from http_world import GATEWAY, GRPC, H2, HTTP, WEB_V1, HttpMesh, backends, do, eventually, prefix, weir_only
+from h2_ends import H2End, call
+from http_ends import End
+from http_world import GATEWAY, GRPC, H2, HTTP, LENT, LENT_H2, WEB_V1, HttpMesh, backends, do, eventually, prefix, weir_only
 
 MESH = HttpMesh
 pytestmark = weir_only
@@ -234,6 +235,52 @@ def test_a_time_out_of_the_route_is_a_504_in_time(mesh, timeouts, reason):
     assert mesh.ask(fields=do(sleep=0.05)).status == 200
     mesh.entry("node-1", kind="request", reason=reason, status=504)
     eventually(lambda: bool(mesh.requests("web-3", "gone")))
+
+
+# --- Between versions ------------------------------------------------------------------------------------------------
+def test_a_request_crosses_from_http_1_to_http_2_where_its_route_leads(mesh):
+    mesh.route("up", {"backendRefs": [{"name": "web-v2", "port": LENT_H2}]})
+    client = mesh.http()
+    with mesh.web_3.listen(LENT_H2) as listener, client.socket:
+        client.send_request("POST", "/up?q", [("Cookie", "a=1; b=2"), ("Connection", "te, x-hop"), ("TE", "trailers"),
+                                              ("X-Hop", "gone"), ("Transfer-Encoding", "chunked")])
+        client.send(b"4\r\nbody\r\n0\r\nX-Sum: 7\r\n\r\n")
+        listener.settimeout(5)
+        server = H2End(listener.accept()[0], client=False)
+        with server.socket:
+            server.socket.settimeout(5)
+            request = server.accept()
+            server.wait(lambda: request.ended)
+            assert (request.get(":method"), request.get(":path"), request.get(":authority")) == ("POST", "/up?q", "web.servers")
+            assert request.get("cookie").replace(", ", "; ") == "a=1; b=2" and request.get("te") == "trailers"
+            assert {"host", "connection", "x-hop", "transfer-encoding"}.isdisjoint(name for name, _ in request.fields)
+            assert (request.data, request.trailers) == (b"body", [("x-sum", "7")])
+            server.reply(request, 200, [], b"answer", [("x-end", "8")])
+            answer = client.answer()
+            assert (answer.status, answer.body, answer.chunked) == (200, b"answer", True)
+            assert [(name.lower(), value) for name, value in answer.trailers] == [("x-end", "8")]
+
+
+def test_a_request_crosses_from_http_2_to_http_1_where_its_route_leads(mesh):
+    mesh.route("down", {"backendRefs": [{"name": "web-v2", "port": LENT}]})
+    client = mesh.h2()
+    with mesh.web_3.listen(LENT) as listener, client.socket:
+        mine = client.ask("POST", "/down", [("cookie", "a=1"), ("cookie", "b=2"), ("te", "trailers")], b"body", end=False)
+        client.h2.send_headers(mine.id, [("x-sum", "7")], end_stream=True)
+        client.flush()
+        listener.settimeout(5)
+        server = End(listener.accept()[0])
+        with server.socket:
+            server.socket.settimeout(5)
+            request = server.request()
+            assert (request.method, request.target, request.values("Host")) == ("POST", "/down", ["web.servers"])
+            assert request.values("Cookie") == ["a=1; b=2"] and request.values("TE") == ["trailers"]
+            assert "te" in request.get("Connection", "").lower(), "TE is of one hop"
+            assert request.chunked and request.body == b"body"
+            assert [(name.lower(), value) for name, value in request.trailers] == [("x-sum", "7")]
+            server.reply(200, [("Connection", "x-hop"), ("X-Hop", "gone")], b"answer")
+            answer = client.answer(mine)
+            assert (answer.status, answer.data, answer.get("x-hop")) == (200, b"answer", None)
 
 
 # --- References ----------------------------------------------------------------------------------------------------

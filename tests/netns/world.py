@@ -53,11 +53,18 @@ class Place:
         return {"v4": self.v4, "v6": self.v6, "mapped": f"::ffff:{self.v4}"}[family]
 
     def borrow(self, timeout, **request):
+        return self.borrow_many(1, timeout, **request)[0]
+
+    def borrow_many(self, count, timeout, **request):
+        """So many sockets of the same kind, made one after the other."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as desk:
             desk.settimeout(timeout + 5)
             eventually(lambda: desk.connect(str(self.lender)), 5, 0.05)  # The pod may have just been made.
-            desk.send(json.dumps(request | {"timeout": timeout}).encode())
-            answer, descriptors, _, _ = socket.recv_fds(desk, 4096, 1)
+            desk.send(json.dumps(request | {"timeout": timeout, "count": count}).encode())
+            return [self.lent(desk, request) for _ in range(count)]
+
+    def lent(self, desk, request):
+        answer, descriptors, _, _ = socket.recv_fds(desk, 4096, 1)
         code = json.loads(answer)["errno"]
         if code == -1:
             raise TimeoutError(f"{self.name}: connect to {request.get('connect')} timed out")
@@ -69,8 +76,11 @@ class Place:
 
     def connect(self, address, port, timeout=5, **more):
         """A connected socket; `address` may be an IPv4, IPv6 or v4-mapped address. 10 s is its time-out for reads."""
+        return self.connect_many(1, address, port, timeout, **more)[0]
+
+    def connect_many(self, count, address, port, timeout=5, **more):
         family = "v6" if ":" in address else "v4"
-        return self.borrow(timeout, family=family, connect=[address, port], **more)
+        return self.borrow_many(count, timeout, family=family, connect=[address, port], **more)
 
     def listen(self, port=LENT, backlog=128):
         """A listener on every address of both families."""

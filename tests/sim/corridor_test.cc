@@ -78,6 +78,33 @@ TEST_CASE("each direction closes by itself, in either order") {
   }
 }
 
+TEST_CASE("what is half closed and silent for an hour is ended") {
+  for (const bool client_first : {true, false}) {
+    Mesh mesh(client_first ? 7 : 8);
+    io::SimApp* server = nullptr;
+    mesh.world.listen_app(kServer, 1).on_accept = [&](io::SimApp& app) { server = &app; };
+    auto& client = mesh.dial(kService, 40'003);
+    client.send("question");
+    REQUIRE(mesh.world.run_until([&] { return server && server->received() == "question"; }));
+    mesh.world.run_for(3h);  // open in both directions, it may be silent as long as it likes
+    CHECK_FALSE((client.saw_reset() || server->saw_reset()));
+    io::SimApp &first = client_first ? client : *server, &second = client_first ? *server : client;
+    first.finish();
+    REQUIRE(mesh.world.run_until([&] { return second.saw_fin(); }));
+    mesh.world.run_for(50min);
+    first.take_received();
+    second.send("still here");
+    REQUIRE(mesh.world.run_until([&] { return first.received() == "still here"; }));
+    mesh.world.run_for(50min);
+    CHECK_FALSE((first.saw_reset() || second.saw_reset()));
+    mesh.world.run_for(80min);
+    CHECK(first.saw_reset());
+    CHECK(mesh.client.opened() == mesh.client.closed());
+    CHECK(mesh.server.opened() == mesh.server.closed());
+    check_nothing_left(mesh);
+  }
+}
+
 TEST_CASE("a reset on one side is a reset on the other, never a clean end") {
   for (const bool from_client : {true, false}) {
     Mesh mesh(from_client ? 5 : 6);

@@ -1,5 +1,6 @@
 // What happens at a limit of the corridor, with limits small enough to reach: the one too many is refused for that
 // reason, whoever was there is left in peace, and room that is made is used.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "tests/sim/mesh.h"
@@ -54,6 +55,35 @@ TEST_CASE("a pod at its limit of connections is refused one more, and served aga
   end_in_order(mesh, *held.back());
   CHECK(answers(mesh, dial()));
   CHECK(node.failed() == 1);
+}
+
+TEST_CASE(
+    "a pod at its limit of requests in flight is answered one more with 503, and served when one has ended") {
+  Mesh mesh(305);
+  std::vector<io::SimApp*> asked;
+  mesh.world.listen_app(kServer, 1).on_accept = [&](io::SimApp& app) { asked.push_back(&app); };
+  mesh.client.context.requests_per_pod = 2;
+  uint16_t port = 50'000;
+  const auto ask = [&]() -> io::SimApp& {
+    auto& app = mesh.dial(kHttpService, port++);
+    app.send("GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+    return app;
+  };
+  const auto waiting = [&] {
+    return std::count_if(asked.begin(), asked.end(), [](auto* app) { return !app->received().empty(); });
+  };
+  io::SimApp &first = ask(), &second = ask();
+  REQUIRE(mesh.world.run_until([&] { return waiting() == 2; }));
+  io::SimApp& third = ask();
+  REQUIRE(mesh.world.run_until([&] { return !third.received().empty(); }));
+  CHECK(third.received().starts_with("HTTP/1.1 503 "));
+  asked[0]->take_received();
+  asked[0]->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  REQUIRE(mesh.world.run_until(
+      [&] { return first.received().ends_with("ok") || second.received().ends_with("ok"); }));
+  io::SimApp& fourth = ask();
+  REQUIRE(mesh.world.run_until([&] { return waiting() == 2; }));
+  CHECK(fourth.received().empty());
 }
 
 TEST_CASE("lanes to a destination are limited, and each destination has its own") {

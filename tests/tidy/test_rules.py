@@ -4,6 +4,7 @@ import pytest
 
 from tests.tidy import rules
 
+TESTS_README = "fuzz/ netns/ unit/ test_ipv6.py\n| rule | tests |\n| --- | --- |\n"
 HEAD = "// What it is.\n// Owner, thread.\n// Lifetime.\n"
 # rule, path, text that must be caught
 BAD = [
@@ -101,8 +102,10 @@ def good_tree(root):
         "dev": "cmd_demo() {\n}\ncmd_test() {\n}\n",
         "bpf/connect4.bpf.c": HEAD, "bpf/README.md": "connect4.bpf.c",
         "nodeproxy/io/a.h": HEAD, "nodeproxy/README.md": "io/",
-        "tests/README.md": "fuzz/ netns/ test_ipv6.py", "tests/netns/test_ipv6.py": "", "tests/fuzz/frame.cc": HEAD,
+        "tests/README.md": TESTS_README + "| A | `http/h1: a b c` `netns/test_ipv6: test_a_b_c` |\n",
+        "tests/netns/test_ipv6.py": "def test_a_b_c(): pass", "tests/fuzz/frame.cc": HEAD,
         "tests/fuzz/corpus/frame/one": "x",
+        "tests/unit/http/h1_test.cc": HEAD + 'TEST_CASE(\n    "a b "\n    "c") {}\n',
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
@@ -118,6 +121,9 @@ def good_tree(root):
     (rules.dev_commands, "bench/README.md", "run ./dev fly"),
     (rules.top_level, "notes.txt", ""),
     (rules.fuzz_corpora, "tests/fuzz/hello.cc", HEAD),
+    (rules.rules_tested, "tests/README.md", TESTS_README + "| A | `http/h1: a b d` |\n"),
+    (rules.rules_tested, "tests/README.md", TESTS_README + "| A | `netns/test_ipv4: test_a_b_c` |\n"),
+    (rules.rules_tested, "tests/README.md", TESTS_README + "| A | nobody has tried |\n"),
 ], ids=lambda value: getattr(value, "__name__", None))
 def test_a_bad_tree_is_caught(tmp_path, rule, path, text):
     good_tree(tmp_path)

@@ -92,18 +92,14 @@ TEST_CASE("durations of requests are exported as a histogram with bounds that pe
   CHECK(has_line(text, "weir_request_duration_seconds_sum" + labels + "} 600.003"));
 }
 
-TEST_CASE(
-    "ejections, breakers, upstream connections and glitches are exported, and endpoints are no labels") {
+TEST_CASE("ejections, breakers and upstream connections are exported, and endpoints are no labels") {
   WorkerReport one, other;
   one.ejections.push_back(
-      {"shop/api",
-       {3, 0, 1},
-       {{SocketAddress::parse("10.9.8.7:80").value(), telemetry::EjectionCause::latency, {}}}});
+      {"shop/api", {3, 0, 1}, {{Ip::parse("10.9.8.7").value(), 80, telemetry::EjectionCause::latency, {}}}});
   other.ejections.push_back({"shop/api", {1, 0, 0}, {}});
   one.breakers.push_back({"shop/api", {0, 7, 0}});
   one.upstream_connections = {2, 3, 4};
   other.upstream_connections = {1, 0, 0};
-  one.counters.http_glitches[static_cast<size_t>(Reason::flood)] = 5;
   ProcessView view;
   view.workers = {one, other};
   const std::string text = metrics_text(view);
@@ -112,15 +108,15 @@ TEST_CASE(
         R"(weir_endpoint_ejections_total{destination_service="shop/api",cause="latency"} 1)",
         R"(weir_endpoints_ejected{destination_service="shop/api"} 1)",
         R"(weir_circuit_breaker_open_total{destination_service="shop/api",limit="pending"} 7)",
-        R"(weir_upstream_connections{kind="lane"} 3)", R"(weir_upstream_connections{kind="http/2"} 4)",
-        R"(weir_http_glitches_total{reason="flood"} 5)"}) {
+        R"(weir_upstream_connections{kind="lane"} 3)", R"(weir_upstream_connections{kind="http/2"} 4)"}) {
     INFO(line);
     CHECK(has_line(text, line));
   }
   CHECK(text.find("10.9.8.7") == std::string::npos);
   const Json status = Json::parse(status_json(view));
   REQUIRE(status["ejected"].size() == 1);
-  CHECK(status["ejected"][0]["endpoint"] == "10.9.8.7:80");
+  CHECK(status["ejected"][0]["endpoint"] == "10.9.8.7");
+  CHECK(status["ejected"][0]["port"] == 80);
   CHECK(status["ejected"][0]["cause"] == "latency");
 }
 

@@ -54,5 +54,13 @@ TEST_CASE("a worker that did not answer is asked from the same place again") {
   CHECK(tap_answer(question, {}, 2) == "{\"kind\":\"tap\",\"next\":\"5,0\",\"missed\":0}\n");
 }
 
+TEST_CASE("refusals of all workers are answered by time") {
+  const auto at = [](int64_t seconds, const std::string& text) {
+    return telemetry::RefusalLine{std::chrono::system_clock::time_point(std::chrono::seconds(seconds)), text};
+  };
+  CHECK(refusals_answer({{at(1, "a\n"), at(4, "d\n")}, {}, {at(2, "b\n"), at(3, "c\n")}}) == "a\nb\nc\nd\n");
+  CHECK(refusals_answer({{}, {}}).empty());
+}
+
 }  // namespace
 }  // namespace weir::admin

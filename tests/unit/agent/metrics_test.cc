@@ -6,7 +6,7 @@
 using namespace weir::agent;
 
 TEST_CASE("values are set, added and cleared by name and labels, and printed with type and help") {
-  Metrics metrics;
+  Metrics metrics("agent", agent_metrics());
   metrics.set("weir_capture_pods", 2, {{"state", "captured"}});
   metrics.add("weir_agent_certificates_total", 1, {{"result", "issued"}});
   metrics.add("weir_agent_certificates_total", 2, {{"result", "issued"}});

@@ -78,7 +78,7 @@ TEST_CASE("five failures in a row eject an endpoint, whatever the balancer") {
     bench.send(1, kFailed);
     CHECK(bench.ejected() == Places{1});
     CHECK(bench.chosen() == Places{0, 2, 3});
-    CHECK(bench.state.ejections() == Ejections{1, 0, 0});
+    CHECK(bench.state.ejections().at("shop/web") == Ejections{1, 0, 0});
   }
 }
 
@@ -113,7 +113,7 @@ TEST_CASE("what was under way when an endpoint was ejected does not count after 
   Bench bench(four());
   bench.send(1, kFailed, 5);
   bench.send(1, kFailed, 20);
-  CHECK(bench.state.ejections()[0] == 1);
+  CHECK(bench.state.ejections().at("shop/web")[0] == 1);
   bench.now += 30s;
   CHECK(bench.chosen() == Places{0, 1, 2, 3});
   bench.send(1, kFailed, 4);
@@ -157,7 +157,7 @@ TEST_CASE("no more than the panic share is ejected: the next ejection does not h
     Bench bench(made);
     for (size_t at = 0; at < count; ++at) bench.send(at, kFailed, 20);
     CHECK(bench.ejected().size() == most);
-    CHECK(bench.state.ejections()[0] == most);
+    CHECK(bench.state.ejections().at("shop/web")[0] == most);
     // With all ejected, none is left out.
     CHECK(bench.chosen().size() == (most == count ? count : count - most));
   }
@@ -209,7 +209,7 @@ TEST_CASE("a success rate below the limit ejects after the interval, if there we
   bench.send(3, kOk);
   CHECK(bench.ejected() == Places{1});
   CHECK(bench.state.ejected(bench.now)[0].cause == Cause::success_rate);
-  CHECK(bench.state.ejections() == Ejections{0, 1, 0});
+  CHECK(bench.state.ejections().at("shop/web") == Ejections{0, 1, 0});
   interval(2, 30, 60);  // and what was before does not add up
   bench.now += 10s;
   bench.send(3, kOk);

@@ -41,7 +41,9 @@ TEST_CASE(
   CHECK_FALSE(world.resource(pb::WORKLOAD, "shop/host"));
 }
 
-TEST_CASE("with enrolment None the labels count for nothing: pods are let go, and stay peers until they have left") {
+TEST_CASE(
+    "with enrolment None the labels count for nothing: pods are let go, and stay peers until they have "
+    "left") {
   World world;
   world.pod("web", "10.0.0.1");
   world.announced = {"shop/web"};

@@ -17,6 +17,7 @@ struct FakeSource : ObjectSource {
   Objects all;
   void start(std::function<void()>) override {}
   std::string not_synced() const override { return {}; }
+  bool connected() const override { return true; }
   const Objects& objects() const override { return all; }
   std::vector<SourceError> errors() const override { return {}; }
   std::string describe() const override { return {}; }

@@ -17,7 +17,9 @@ struct FakeCapture : Capture {
   std::map<std::string, std::string> failing;  // step → error
   std::vector<KnownPod> known;
   std::map<std::string, bool> holds;  // uid → has listeners here
-  bool served = false;                // the listeners live in a proxy: prepare opens none
+  uint64_t older = 0;
+  std::vector<CheckResult> checks;
+  bool served = false;  // the listeners live in a proxy: prepare opens none
   Fd listener{::eventfd(0, 0)}, netns{::open("/proc/self/ns/net", O_RDONLY)};
 
   explicit FakeCapture(std::vector<std::string>& to) : log(to) {}
@@ -54,16 +56,19 @@ struct FakeCapture : Capture {
   }
   Result<uint64_t> destroy_old_connections(const std::string& uid) override {
     log.push_back("destroy_old " + uid);
-    return 0;
+    return older;
   }
+  Result<uint64_t> old_connections(const std::string&) override { return older; }
+  std::vector<CheckResult> check(const std::string&) override { return checks; }
 };
 
 struct TestNode {
   std::filesystem::path path;
-  std::vector<std::string> log;
+  std::vector<std::string> log, reports, changes;
   Loop loop;
   FakeCapture capture{log};
   std::optional<SharedDirectory> announcements;
+  std::function<Result<FoundNetns>(const LocalPodSpec&)> find;  // in place of the directory, where it is set
   bool connected = true;
   std::optional<Enrolment> enrolment;
 
@@ -86,7 +91,14 @@ struct TestNode {
     REQUIRE(opened);
     announcements = std::move(*opened);
     Enrolment::Options options;
-    options.netns_dir = path / "netns";
+    options.find_netns = [this](const LocalPodSpec& pod, const std::filesystem::path& known) {
+      if (find) return find(pod);
+      return NetnsFinder({path / "netns", "/proc", {}}).find(pod, known);
+    };
+    options.found = [this](FoundAs found, uint64_t ended, uint64_t left) {
+      reports.push_back(std::string(label(found)) + " " + std::to_string(ended) + " " + std::to_string(left));
+    };
+    options.changed = [this](const std::string& uid) { changes.push_back(uid); };
     options.adoption_wait = options.accept_wait = std::chrono::milliseconds(60);
     options.grace = std::chrono::milliseconds(60);
     options.drain_wait = options.removed_wait = std::chrono::milliseconds(150);

@@ -38,7 +38,9 @@ struct SlowNode : TestNode {
   void begin() {
     enrolment.reset();
     Enrolment::Options options;
-    options.netns_dir = path / "netns";
+    options.find_netns = [this](const LocalPodSpec& pod, const std::filesystem::path& known) {
+      return NetnsFinder({path / "netns", "/proc", {}}).find(pod, known);
+    };
     options.adoption_wait = options.accept_wait = options.grace = std::chrono::milliseconds(60);
     options.drain_wait = options.removed_wait = std::chrono::milliseconds(150);
     PodChannel channel;

@@ -15,6 +15,7 @@ TEST_CASE("whose fault it is decides the status") {
   CHECK(status_of(Reason::route_not_found) == 404);
   CHECK(status_of(Reason::header_timeout) == 408);
   CHECK(status_of(Reason::head_too_large) == 431);
+  CHECK(status_of(Reason::head_too_large, Source::upstream) == 502);
   CHECK(status_of(Reason::route_invalid) == 500);
   CHECK(status_of(Reason::bad_response) == 502);
   CHECK(status_of(Reason::server_reset) == 502);

@@ -148,6 +148,19 @@ TEST_CASE("a head of 64 KiB and 100 fields passes and one more of either is 431"
         Reason::head_too_large);
 }
 
+TEST_CASE(
+    "an answer's informational heads have the limit of one head together, and the next answer its own") {
+  const std::string hints = "HTTP/1.1 103 Hints\r\nX: " + std::string(4000, 'x') + "\r\n\r\n";
+  std::string many;
+  for (int i = 0; i < 16; ++i) many += hints;
+  const std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+  CHECK(responses(many + answer).refused.empty());
+  CHECK(responses(many + answer + many + answer, {asking("GET"), asking("GET")}).refused.empty());
+  const Run over = responses(many + hints + answer);
+  CHECK(over.refused == "502 the 1xx heads are above their limit");
+  CHECK(over.reason == Reason::head_too_large);
+}
+
 TEST_CASE("a target of 8 KiB passes and a longer one is 414, ended or not") {
   const auto get = [](size_t size) { return "GET /" + std::string(size - 1, 'p'); };
   CHECK(requests(get(limits::http_url_max_bytes) + " HTTP/1.1\r\nHost: a\r\n\r\n").messages.size() == 1);

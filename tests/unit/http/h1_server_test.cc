@@ -70,6 +70,7 @@ TEST_CASE("a request that says close is the last") {
   REQUIRE(test.next());
   REQUIRE(test.answer(200));
   CHECK(test.out.bytes.find("Connection: close\r\n") != std::string::npos);
+  CHECK(test.out.fin);  // with the answer: a client that read it must not be the first to close
   CHECK(!test.settle());
   CHECK(!test.next());
 }

@@ -327,9 +327,10 @@ TEST_CASE("an idle connection that is ended says so and closes in order") {
   CHECK(!test.up.abandoned);
 }
 
-TEST_CASE("a server that broke a rule may still speak while it has not read why it is left, but not for long") {
+TEST_CASE(
+    "a server that broke a rule may still speak while it has not read why it is left, but not for long") {
   Pair test(false);
-  test.down.say(std::string("\0\0\0\4\0\0\0\0\0", 9));           // SETTINGS
+  test.down.say(std::string("\0\0\0\4\0\0\0\0\0", 9));            // SETTINGS
   test.down.say(std::string("\0\0\x8\6\0\0\0\0\3broken..", 17));  // PING on a stream: a connection error
   test.loop.idle();
   CHECK(!test.client.can_begin());

@@ -3,7 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>  // its tcp_info has segs_out, netinet's does not
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -175,7 +175,7 @@ TEST_CASE("more completions at once than the ring holds: none is lost, none come
   }
   // Without a turn in between nobody takes what has completed: sends do at once, cancels too.
   for (size_t i = 0; i < kCount; ++i) {
-    driver.send(sends[i], connections.clients[i].fd(), as_bytes(texts[i]));
+    driver.send(sends[i], connections.clients[i].fd(), as_bytes(texts[i]), false);
     driver.cancel(cancelled[i]);
   }
   CHECK(overflowed_completions() > 100);
@@ -282,6 +282,30 @@ TEST_CASE("a socket carries every option it was asked for, and always TCP_NODELA
   REQUIRE(::getsockopt(socket.fd(), SOL_SOCKET, SO_LINGER, &value, &length) == 0);
   CHECK(value.l_onoff == 1);
   CHECK(value.l_linger == 0);
+}
+
+Task<void> say_and_finish(Socket& socket, std::string text) {
+  const Status sent = co_await socket.send(as_bytes(text), kNever, true);
+  CHECK(sent.has_value());
+  socket.shutdown_write();
+}
+
+TEST_CASE("the last bytes share their segment with FIN") {
+  UringWorld world;
+  Acceptor acceptor(world.driver(), world.listen());
+  Connections connections(acceptor, 1);
+  Socket& server = connections.servers[0];
+  const auto segments = [&] {
+    tcp_info info{};
+    socklen_t length = sizeof(info);
+    REQUIRE(::getsockopt(server.fd(), IPPROTO_TCP, TCP_INFO, &info, &length) == 0);
+    return info.tcpi_segs_out;
+  };
+  const auto before = segments();
+  Scope scope(world.driver());
+  scope.spawn(say_and_finish(server, "the end"));
+  run_until_empty(scope);
+  CHECK(segments() == before + 1);
 }
 
 TEST_CASE("an accepted socket can be told to give up on a dead peer") {

@@ -53,10 +53,6 @@ struct ReflectorWorld {
     options.backoff_max = options.missing_retry = std::chrono::milliseconds(40);
     options.short_life = std::chrono::milliseconds(0);
   }
-  ~ReflectorWorld() {
-    reflector.reset();
-    client.reset();
-  }
   void start() {
     ClientOptions to;
     to.server = server.url();
