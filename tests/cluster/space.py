@@ -6,8 +6,10 @@ by whom; its clients are pods that run `client`, whose output `answers` takes ap
 
 import collections
 import json
+import queue
 import re
 import subprocess
+import threading
 import time
 
 from daemons import eventually
@@ -140,32 +142,37 @@ class Space:
 
 
 class Watcher:
-    """A client that asks without a pause and tells each answer with its time: how soon does a change arrive?"""
+    """A client that never stops asking, and tells each answer with its time: how soon does a change arrive?"""
 
     def __init__(self, space, client, url):
         plane = space.cluster.control_plane
         self.argv = [plane.bin / "kubectl", f"--kubeconfig={plane.kubeconfig}", "-n", space.name, "exec", client, "--",
-                     "/usr/local/bin/client", url, "--watch", "--lasting=60s", "--timeout=2s"]
+                     "/usr/local/bin/client", url, "--watch", "--lasting=600s", "--every=5ms", "--timeout=2s"]
+        self.answers = queue.SimpleQueue()
 
     def __enter__(self):
         self.process = subprocess.Popen(self.argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert self.process.stdout.readline(), "the client asks nothing"
+        threading.Thread(target=self.read, daemon=True).start()
+        self.answers.get(timeout=20)
         return self
 
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
 
-    def seconds_until(self, wanted, timeout=20):
-        """Seconds from now until `wanted` first holds of an answer: {Status, Error, and what the server told}."""
-        begun = time.time()
-        while line := self.process.stdout.readline():
-            at, _, rest = line.partition(" ")
-            fields = json.loads(rest)
-            if float(at) >= begun and wanted(fields):
-                return float(at) - begun
-            assert time.time() - begun < timeout, f"not after {timeout} s; the last answer was {fields}"
-        raise AssertionError("the client ended")
+    def read(self):
+        for line in self.process.stdout:
+            at, _, fields = line.partition(" ")
+            self.answers.put((float(at), json.loads(fields)))
+
+    def seconds_until(self, wanted, begun=None, timeout=20):
+        """Seconds from `begun` (now) until `wanted` first holds of an answer: {Status, Error, and what the server told}."""
+        begun = begun or time.time()
+        while True:
+            at, fields = self.answers.get(timeout=timeout)
+            if at >= begun and wanted(fields):
+                return at - begun
+            assert at - begun < timeout, f"not after {timeout} s; the last answer was {fields}"
 
 
 def tally(load, timeout=120):

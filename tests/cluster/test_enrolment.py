@@ -43,7 +43,7 @@ def test_running_pods_are_enrolled_by_the_label_of_their_namespace(running, mesh
     def mutual():
         running.ask("client", "http://web/", count=4)
         for end in ("source", "destination"):
-            logged(mesh, begun, kind="request", reporter=end, security="mutual_tls", source=principal(running, "client"),
+            logged(mesh, begun, kind="request", reporter=end, security="mtls", source=principal(running, "client"),
                    destination=principal(running, "web"), status=200)
     until(mutual, 30)
 
