@@ -45,7 +45,8 @@ fs::path below(const fs::path& root, const fs::path& path) {
     for (auto part = std::next(left.begin()); part != left.end(); ++part) rest /= *part;
     std::error_code no_link;
     const fs::path target = fs::read_symlink(root / done / first, no_link);
-    if (no_link || ++links > kLinksMax) {
+    const bool names_no_path = target.native().find(":[") != std::string::npos;  // /proc/PID/ns/net → net:[1]
+    if (no_link || names_no_path || ++links > kLinksMax) {
       done = first == ".." ? done.parent_path() : done / first;
       left = rest;
     } else {
