@@ -82,9 +82,8 @@ void Cni::asked(CniServer::Id id, const cni::Question& question) {
 void Cni::removed(const cni::Question& question) {
   const Pod* pod = find_starting(hooks_.objects(), {question.ns, question.name}, question.uid);
   const std::string uid = pod == nullptr ? question.uid : pod->uid();
-  const auto given = finder_.given(uid);
   // Not when it is the end of a predecessor: then its successor's network was told already.
-  if (given.empty() || !given.string().ends_with(question.netns)) return;
+  if (!finder_.was_given(uid, question.netns)) return;
   finder_.forget(uid);
   starting_.forget(uid);
 }

@@ -44,6 +44,11 @@ class NetnsFinder {
   // What the plugin says of a pod by its uid: the path as the host sees it. It counts until forgotten.
   void give(const std::string& uid, const std::string& host_path);
   void forget(const std::string& uid) { given_.erase(uid); }
+  // Whether this very path, as the plugin says it, was the last that was given.
+  bool was_given(const std::string& uid, const std::string& host_path) const {
+    const auto found = given_.find(uid);
+    return found != given_.end() && found->second == host_path;
+  }
   // As this process sees it; empty: nothing was said.
   std::filesystem::path given(const std::string& uid) const;
 
