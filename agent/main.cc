@@ -7,7 +7,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <optional>
 
@@ -18,6 +17,7 @@
 #include "agent/derive_command.h"
 #include "agent/loop/duration.h"
 #include "agent/loop/files.h"
+#include "agent/loop/signals.h"
 #include "agent/uninstall.h"
 #include "nodeproxy/base/log.h"
 
@@ -29,17 +29,6 @@ using namespace weir::agent;
 int complain(const Error& error) {
   log::error("{}", error.describe());
   return 1;
-}
-
-// Descriptors that make the loop end on SIGTERM and SIGINT; the signals are blocked in every thread made later.
-Fd block_signals() {
-  ::signal(SIGPIPE, SIG_IGN);
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 int run(const AgentOptions& options) {

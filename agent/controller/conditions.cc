@@ -7,6 +7,8 @@
 #include <array>
 #include <utility>
 
+#include "agent/kube/json.h"
+
 namespace weir::agent::controller {
 namespace {
 
@@ -20,17 +22,6 @@ struct Condition {
   std::string reason, message;
 };
 
-const Json& at(const Json& object, const char* pointer) {
-  static const Json none;
-  const Json::json_pointer where(pointer);
-  return object.contains(where) ? object[where] : none;
-}
-
-std::string text_at(const Json& object, const char* pointer) {
-  const Json& value = at(object, pointer);
-  return value.is_string() ? value.get<std::string>() : "";
-}
-
 // With the time of the condition before it, if that said the same.
 Json write(const std::vector<Condition>& conditions, const Json& before, const Json& generation,
            const std::string& now) {
@@ -39,9 +30,9 @@ Json write(const std::vector<Condition>& conditions, const Json& before, const J
     const std::string status = condition.holds ? "True" : "False";
     std::string since = now;
     for (const auto& old : before.is_array() ? before : Json::array()) {
-      if (text_at(old, "/type") == condition.type && text_at(old, "/status") == status &&
-          !text_at(old, "/lastTransitionTime").empty()) {
-        since = text_at(old, "/lastTransitionTime");
+      if (kube::text_member(old, "/type") == condition.type && kube::text_member(old, "/status") == status &&
+          !kube::text_member(old, "/lastTransitionTime").empty()) {
+        since = kube::text_member(old, "/lastTransitionTime");
       }
     }
     out.push_back({{"type", condition.type},
@@ -100,18 +91,19 @@ std::vector<Condition> route_conditions(const Said& said, const ParentVerdict* v
 }
 
 bool is_service(const Json& parent) {
-  const Json& group = at(parent, "/group");
-  return group.is_string() && group.get<std::string>().empty() && text_at(parent, "/kind") == "Service";
+  const Json& group = kube::member(parent, "/group");
+  return group.is_string() && group.get<std::string>().empty() &&
+         kube::text_member(parent, "/kind") == "Service";
 }
 
 }  // namespace
 
 Json route_status(const Json& object, const Said& said, const std::string& now) {
-  const Json& before = at(object, "/status/parents");
-  const Json& refs = at(object, "/spec/parentRefs");
+  const Json& before = kube::member(object, "/status/parents");
+  const Json& refs = kube::member(object, "/spec/parentRefs");
   Json parents = Json::array();
   for (const auto& entry : before.is_array() ? before : Json::array()) {
-    if (text_at(entry, "/controllerName") != kControllerName) parents.push_back(entry);
+    if (kube::text_member(entry, "/controllerName") != kControllerName) parents.push_back(entry);
   }
   for (size_t i = 0; refs.is_array() && i < refs.size(); ++i) {
     if (!is_service(refs[i])) continue;
@@ -119,12 +111,14 @@ Json route_status(const Json& object, const Said& said, const std::string& now) 
     const auto conditions = route_conditions(said, verdict == said.parents.end() ? nullptr : &*verdict);
     Json old;
     for (const auto& entry : before.is_array() ? before : Json::array()) {
-      if (text_at(entry, "/controllerName") == kControllerName && at(entry, "/parentRef") == refs[i])
-        old = at(entry, "/conditions");
+      if (kube::text_member(entry, "/controllerName") == kControllerName &&
+          kube::member(entry, "/parentRef") == refs[i])
+        old = kube::member(entry, "/conditions");
     }
-    parents.push_back({{"parentRef", refs[i]},
-                       {"controllerName", kControllerName},
-                       {"conditions", write(conditions, old, at(object, "/metadata/generation"), now)}});
+    parents.push_back(
+        {{"parentRef", refs[i]},
+         {"controllerName", kControllerName},
+         {"conditions", write(conditions, old, kube::member(object, "/metadata/generation"), now)}});
   }
   return {{"parents", parents}};
 }
@@ -133,7 +127,7 @@ Json policy_status(const Json& object, const Said& said, const std::string& now)
   const auto missing = [](const Note& note) { return note.reason == "TargetNotFound"; };
   const auto invalid = [](const Note& note) { return note.reason == "Invalid"; };
   const auto rest = texts_of(said.notes, [&](const Note& note) { return !missing(note) && !invalid(note); });
-  const auto targets = at(object, "/spec/targetRefs");
+  const auto targets = kube::member(object, "/spec/targetRefs");
   const auto missing_count = static_cast<size_t>(std::ranges::count_if(said.notes, missing));
   const bool no_target = targets.is_array() && !targets.empty() && missing_count >= targets.size();
   const std::string broken = !said.refused.empty() ? said.refused : texts_of(said.notes, invalid);
@@ -152,7 +146,7 @@ Json policy_status(const Json& object, const Said& said, const std::string& now)
   }
   const bool accepted = conditions.front().holds;
   const char* instead =
-      text_at(object, "/kind") == "AuthorizationPolicy"
+      kube::text_member(object, "/kind") == "AuthorizationPolicy"
           ? "not in force as written: its last good form is, or else an Allow matches nothing and a Deny "
             "everything it selects"
           : "not in force: its last good form is, if there was one";
@@ -160,8 +154,8 @@ Json policy_status(const Json& object, const Said& said, const std::string& now)
                         accepted          ? "part of what agents configure"
                         : !broken.empty() ? instead
                                           : "it selects nothing"});
-  return {{"conditions",
-           write(conditions, at(object, "/status/conditions"), at(object, "/metadata/generation"), now)}};
+  return {{"conditions", write(conditions, kube::member(object, "/status/conditions"),
+                               kube::member(object, "/metadata/generation"), now)}};
 }
 
 bool same_status(const Json& a, const Json& b) {
@@ -172,7 +166,7 @@ bool same_status(const Json& a, const Json& b) {
         if (condition.is_object()) condition.erase("lastTransitionTime");
       }
       std::ranges::sort(holder["conditions"].get_ref<Json::array_t&>(), [](const Json& x, const Json& y) {
-        return text_at(x, "/type") < text_at(y, "/type");
+        return kube::text_member(x, "/type") < kube::text_member(y, "/type");
       });
     };
     strip(status);
@@ -188,14 +182,16 @@ std::string accepted_word(const Json& status) {
   bool any = false, all = true;
   const auto look = [&](const Json& conditions) {
     for (const auto& condition : conditions.is_array() ? conditions : Json::array()) {
-      if (text_at(condition, "/type") != "Accepted") continue;
+      if (kube::text_member(condition, "/type") != "Accepted") continue;
       any = true;
-      all = all && text_at(condition, "/status") == "True";
+      all = all && kube::text_member(condition, "/status") == "True";
     }
   };
-  look(at(status, "/conditions"));
-  for (const auto& parent : at(status, "/parents").is_array() ? at(status, "/parents") : Json::array()) {
-    if (text_at(parent, "/controllerName") == kControllerName) look(at(parent, "/conditions"));
+  look(kube::member(status, "/conditions"));
+  for (const auto& parent :
+       kube::member(status, "/parents").is_array() ? kube::member(status, "/parents") : Json::array()) {
+    if (kube::text_member(parent, "/controllerName") == kControllerName)
+      look(kube::member(parent, "/conditions"));
   }
   return !any ? "none" : all ? "true" : "false";
 }

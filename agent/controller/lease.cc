@@ -4,17 +4,13 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "agent/kube/json.h"
 #include "nodeproxy/base/log.h"
 
 namespace weir::agent::controller {
 namespace {
 
 using Json = nlohmann::json;
-
-std::string text_at(const Json& object, const char* pointer) {
-  const Json::json_pointer at(pointer);
-  return object.contains(at) && object[at].is_string() ? object[at].get<std::string>() : "";
-}
 
 int64_t number_at(const Json& object, const char* pointer) {
   const Json::json_pointer at(pointer);
@@ -52,10 +48,10 @@ void Lease::read_answer(Clock::time_point asked_at, const Result<kube::Answer>& 
   if (answer && answer->status == 404) return take(asked_at, "");
   const Json lease = is_success(answer) ? Json::parse(answer->body, nullptr, false) : Json();
   if (!lease.is_object()) return log::warn("the Lease cannot be read: {}", trouble_of(answer));
-  const std::string version = text_at(lease, "/metadata/resourceVersion");
+  const std::string version = kube::text_member(lease, "/metadata/resourceVersion");
   if (version != seen_version_ || seen_version_.empty()) {
     seen_version_ = version;
-    seen_holder_ = text_at(lease, "/spec/holderIdentity");
+    seen_holder_ = kube::text_member(lease, "/spec/holderIdentity");
     seen_life_ = std::chrono::seconds(number_at(lease, "/spec/leaseDurationSeconds"));
     seen_at_ = asked_at;
   }
@@ -72,7 +68,7 @@ void Lease::take(Clock::time_point asked_at, const std::string& found) {
                              : Json::parse(found);
   const std::string now = wall_();
   Json& spec = lease["spec"];
-  if (text_at(lease, "/spec/holderIdentity") != options_.holder) {
+  if (kube::text_member(lease, "/spec/holderIdentity") != options_.holder) {
     spec["leaseTransitions"] = number_at(lease, "/spec/leaseTransitions") + (found.empty() ? 0 : 1);
     spec["acquireTime"] = now;
   }
@@ -104,7 +100,8 @@ void Lease::release(std::function<void()> done) {
   if (!led) return done();
   ask_("GET", path(), "", "", [this, done = std::move(done)](Result<kube::Answer> answer) {
     Json lease = is_success(answer) ? Json::parse(answer->body, nullptr, false) : Json();
-    if (!lease.is_object() || text_at(lease, "/spec/holderIdentity") != options_.holder) return done();
+    if (!lease.is_object() || kube::text_member(lease, "/spec/holderIdentity") != options_.holder)
+      return done();
     // As client-go gives back: the version that was read guards against taking it from a successor.
     lease["spec"]["holderIdentity"] = "";
     lease["spec"]["leaseDurationSeconds"] = 1;

@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
 #include "agent/controller/admin.h"
 #include "agent/controller/app.h"
 #include "agent/loop/duration.h"
+#include "agent/loop/signals.h"
 #include "nodeproxy/base/log.h"
 
 namespace {
@@ -32,16 +32,6 @@ int complain(const Error& error) {
 std::string host_name() {
   char name[256] = {};
   return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "";
-}
-
-Fd block_signals() {
-  ::signal(SIGPIPE, SIG_IGN);
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 int run(const ControllerOptions& options) {

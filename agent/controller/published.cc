@@ -9,15 +9,12 @@
 #include <sstream>
 #include <utility>
 
+#include "agent/kube/json.h"
+
 namespace weir::agent::controller {
 namespace {
 
 using Json = nlohmann::json;
-
-std::string text_at(const Json& object, const char* pointer) {
-  const Json::json_pointer at(pointer);
-  return object.contains(at) && object[at].is_string() ? object[at].get<std::string>() : "";
-}
 
 }  // namespace
 
@@ -34,15 +31,15 @@ const PublishedRoot* Published::find(const std::string& der) const {
 
 Result<Published> read_published(const Json& config_map) {
   Published out;
-  out.resource_version = text_at(config_map, "/metadata/resourceVersion");
-  auto certificates = certificates_of_pem(text_at(config_map, "/data/ca.pem"));
+  out.resource_version = kube::text_member(config_map, "/metadata/resourceVersion");
+  auto certificates = certificates_of_pem(kube::text_member(config_map, "/data/ca.pem"));
   if (!certificates) {
     return fail(Source::config, Reason::bad_config,
                 fmt::format("ConfigMap {}, ca.pem: {}", kPublishedName, *certificates.error().detail));
   }
-  std::istringstream(text_at(config_map, "/data/version")) >> out.version;
+  std::istringstream(kube::text_member(config_map, "/data/version")) >> out.version;
   std::map<std::string, std::pair<int64_t, int64_t>> written;
-  std::istringstream lines(text_at(config_map, "/data/roots"));
+  std::istringstream lines(kube::text_member(config_map, "/data/roots"));
   for (std::string hash, line; std::getline(lines, line);) {
     std::istringstream words(line);
     std::pair<int64_t, int64_t> times{0, 0};

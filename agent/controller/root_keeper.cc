@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "agent/kube/json.h"
 #include "nodeproxy/base/log.h"
 
 namespace weir::agent::controller {
@@ -19,24 +19,11 @@ constexpr const char* kSecrets = "/api/v1/namespaces/weir-system/secrets";
 constexpr const char* kSecret = "/api/v1/namespaces/weir-system/secrets/weir-ca";
 constexpr const char* kConfigMaps = "/api/v1/namespaces/weir-system/configmaps";
 
-std::string text_at(const Json& object, const Json::json_pointer& at) {
-  return object.contains(at) && object[at].is_string() ? object[at].get<std::string>() : "";
-}
-
 // A value of the Secret; one that is absent is empty.
 Result<std::string> value_of(const Json& secret, const std::string& key) {
-  auto value = from_base64(text_at(secret, Json::json_pointer("/data") / key));
+  auto value = from_base64(kube::text_member(secret, "/data/" + key));
   if (!value) return fail(Source::config, Reason::bad_config, key + ": " + *value.error().detail);
   return value;
-}
-
-std::string time_stamp(int64_t now) {
-  const auto seconds = static_cast<std::time_t>(now);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[32] = {};
-  std::strftime(text, sizeof(text), "%Y%m%dt%H%M%S", &parts);
-  return text;
 }
 
 }  // namespace
@@ -106,7 +93,7 @@ void RootKeeper::read_secret(const Result<kube::Answer>& answer) {
 
 Status RootKeeper::take_secret(const std::string& body) {
   const Json secret = Json::parse(body, nullptr, false);
-  const std::string version = text_at(secret, Json::json_pointer("/metadata/resourceVersion"));
+  const std::string version = kube::text_member(secret, "/metadata/resourceVersion");
   if (version == secret_version_ && !version.empty() && secret_trouble_.empty()) return {};
   const auto certificate = value_of(secret, "tls.crt"), key = value_of(secret, "tls.key"),
              roots = value_of(secret, "ca.crt");
@@ -129,7 +116,7 @@ void RootKeeper::make_secret() {
   if (!published_.roots.empty())
     log::warn(
         "Secret weir-system/weir-ca is gone: a new root is made; the old ones stay trusted for a while");
-  const auto root = make_root_pem(time_stamp(world_.unix_now()));
+  const auto root = make_root_pem(root_stamp(world_.unix_now()));
   if (!root) return end(root.error().describe());
   const Json secret{
       {"apiVersion", "v1"},
@@ -174,7 +161,7 @@ void RootKeeper::read_config_map(const Result<kube::Answer>& answer) {
     } else {
       // Broken by somebody: the leader writes it anew over what is there.
       log::error("{}", published.error().describe());
-      published_.resource_version = text_at(map, Json::json_pointer("/metadata/resourceVersion"));
+      published_.resource_version = kube::text_member(map, "/metadata/resourceVersion");
       return publish(true);
     }
   }

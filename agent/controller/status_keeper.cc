@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/files/parse.h"
+#include "agent/kube/json.h"
 #include "nodeproxy/base/log.h"
 
 namespace weir::agent::controller {
@@ -32,33 +33,23 @@ std::vector<kube::WatchedKind> kinds() {
   return out;
 }
 
-const Json& at(const Json& object, const char* pointer) {
-  static const Json none;
-  const Json::json_pointer where(pointer);
-  return object.contains(where) ? object[where] : none;
-}
-
-std::string text_at(const Json& object, const char* pointer) {
-  const Json& value = at(object, pointer);
-  return value.is_string() ? value.get<std::string>() : "";
-}
-
 std::string key_of(const kube::WatchedKind& kind, const ObjectName& name) {
   return kind.resource.kind + " " + name.text();
 }
 
 // What a status is made from and patched by.
 Json kept(const Json& object) {
-  return {{"kind", text_at(object, "/kind")},
+  return {{"kind", kube::text_member(object, "/kind")},
           {"metadata",
-           {{"name", text_at(object, "/metadata/name")},
-            {"namespace", text_at(object, "/metadata/namespace")},
-            {"uid", text_at(object, "/metadata/uid")},
-            {"generation", at(object, "/metadata/generation")},
-            {"resourceVersion", text_at(object, "/metadata/resourceVersion")}}},
+           {{"name", kube::text_member(object, "/metadata/name")},
+            {"namespace", kube::text_member(object, "/metadata/namespace")},
+            {"uid", kube::text_member(object, "/metadata/uid")},
+            {"generation", kube::member(object, "/metadata/generation")},
+            {"resourceVersion", kube::text_member(object, "/metadata/resourceVersion")}}},
           {"spec",
-           {{"parentRefs", at(object, "/spec/parentRefs")}, {"targetRefs", at(object, "/spec/targetRefs")}}},
-          {"status", at(object, "/status")}};
+           {{"parentRefs", kube::member(object, "/spec/parentRefs")},
+            {"targetRefs", kube::member(object, "/spec/targetRefs")}}},
+          {"status", kube::member(object, "/status")}};
 }
 
 std::string rfc3339() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
@@ -91,19 +82,23 @@ StatusKeeper::~StatusKeeper() {
 void StatusKeeper::changed(const kube::WatchedKind& kind, const Json& object) {
   later(options_.coalesce);
   if (!has_status(kind.resource.kind)) return read(kind, object, nullptr);
-  const ObjectName name{text_at(object, "/metadata/namespace"), text_at(object, "/metadata/name")};
+  const ObjectName name{kube::text_member(object, "/metadata/namespace"),
+                        kube::text_member(object, "/metadata/name")};
   Judged& judged = judged_[key_of(kind, name)];
   const Json before = std::exchange(judged.object, kept(object));
   judged.kind = kind.index;
   // A status that was written, mostly by us, changes nothing that derive sees.
-  const auto same = [&](const char* pointer) { return at(before, pointer) == at(judged.object, pointer); };
+  const auto same = [&](const char* pointer) {
+    return kube::member(before, pointer) == kube::member(judged.object, pointer);
+  };
   if (!before.is_null() && same("/metadata/uid") && same("/metadata/generation")) return;
   read(kind, object, &judged);
 }
 
 void StatusKeeper::read(const kube::WatchedKind& kind, const Json& object, Judged* judged) {
   derived_ = false;
-  const ObjectName name{text_at(object, "/metadata/namespace"), text_at(object, "/metadata/name")};
+  const ObjectName name{kube::text_member(object, "/metadata/namespace"),
+                        kube::text_member(object, "/metadata/name")};
   Parsed parsed = parse_json(key_of(kind, name), object);
   if (judged != nullptr) judged->refused = parsed.error ? parsed.error->reason : "";
   for (auto& one : parsed.objects) objects_.add(std::move(one));
@@ -152,7 +147,7 @@ void StatusKeeper::judge() {
   for (auto& [key, judged] : judged_) {
     Said said = said_[key];
     said.refused = judged.refused;
-    const std::string kind = text_at(judged.object, "/kind");
+    const std::string kind = kube::text_member(judged.object, "/kind");
     const Json status =
         is_route(kind) ? route_status(judged.object, said, now) : policy_status(judged.object, said, now);
     const std::string word = accepted_word(status);
@@ -162,8 +157,8 @@ void StatusKeeper::judge() {
     if (!ours || judged.patching) continue;
     Json before = judged.object["status"];
     if (before.is_object())
-      before = is_route(kind) ? Json{{"parents", at(before, "/parents")}}
-                              : Json{{"conditions", at(before, "/conditions")}};
+      before = is_route(kind) ? Json{{"parents", kube::member(before, "/parents")}}
+                              : Json{{"conditions", kube::member(before, "/conditions")}};
     if (same_status(before, status)) continue;
     if (patching_ < options_.patches_at_once) patch(key, judged, status);
   }
@@ -182,11 +177,13 @@ void StatusKeeper::patch(const std::string& key, Judged& judged, const Json& sta
   const auto kind = std::ranges::find(kinds_, judged.kind, &kube::WatchedKind::index);
   const std::string& collection = kind->resource.path;
   const size_t slash = collection.rfind('/');
-  const std::string path = fmt::format("{}/namespaces/{}{}/{}/status", collection.substr(0, slash),
-                                       text_at(judged.object, "/metadata/namespace"),
-                                       collection.substr(slash), text_at(judged.object, "/metadata/name"));
-  const Json body{{"metadata", {{"resourceVersion", text_at(judged.object, "/metadata/resourceVersion")}}},
-                  {"status", status}};
+  const std::string path =
+      fmt::format("{}/namespaces/{}{}/{}/status", collection.substr(0, slash),
+                  kube::text_member(judged.object, "/metadata/namespace"), collection.substr(slash),
+                  kube::text_member(judged.object, "/metadata/name"));
+  const Json body{
+      {"metadata", {{"resourceVersion", kube::text_member(judged.object, "/metadata/resourceVersion")}}},
+      {"status", status}};
   judged.patching = true;
   ++patching_;
   ask_("PATCH", path, kMergePatch, body.dump(-1, ' ', false, Json::error_handler_t::replace),
@@ -202,7 +199,8 @@ void StatusKeeper::patch(const std::string& key, Judged& judged, const Json& sta
            const Json object = Json::parse(answer->body, nullptr, false);
            // Not over what the watch has brought meanwhile of a newer generation.
            if (found != judged_.end() && object.is_object() &&
-               at(object, "/metadata/generation") == at(found->second.object, "/metadata/generation")) {
+               kube::member(object, "/metadata/generation") ==
+                   kube::member(found->second.object, "/metadata/generation")) {
              found->second.object = kept(object);
            }
          } else if (!overtaken) {

@@ -71,6 +71,15 @@ Result<IssuedCertificate> issue_leaf(const Issuer& issuer, EVP_PKEY* leaf_key,
   return issued;
 }
 
+std::string root_stamp(int64_t now) {
+  const auto seconds = static_cast<std::time_t>(now);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[32] = {};
+  std::strftime(text, sizeof(text), "%Y%m%dt%H%M%S", &parts);
+  return text;
+}
+
 Result<CertPtr> make_root_certificate(EVP_PKEY* key, const std::string& id) {
   CertPtr certificate(X509_new());
   if (!certificate) return fail_openssl("making a certificate");

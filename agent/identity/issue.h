@@ -27,6 +27,9 @@ Result<IssuedCertificate> issue_leaf(const Issuer& issuer, EVP_PKEY* leaf_key,
                                      const std::string& subject_alt_name, std::chrono::seconds life,
                                      int64_t now);
 
+// What a root made now is called: its time, to the second, in UTC. `now`: Unix seconds.
+std::string root_stamp(int64_t now);
+
 // Self-signed, ten years, signs leaves only.
 Result<CertPtr> make_root_certificate(EVP_PKEY* key, const std::string& id);
 

@@ -79,11 +79,7 @@ Result<Root> read_root(const std::filesystem::path& path, std::string id) {
 Result<std::string> make_root(const std::filesystem::path& ca_dir) {
   auto key = make_p256_key();
   if (!key) return std::unexpected(key.error());
-  char stamp[32] = {};
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  std::strftime(stamp, sizeof(stamp), "%Y%m%dt%H%M%S", &parts);
+  const std::string stamp = root_stamp(std::time(nullptr));
   std::string id = stamp;
   for (int n = 2; std::filesystem::exists(file_of(ca_dir, id)); ++n) id = fmt::format("{}-{}", stamp, n);
   auto certificate = make_root_certificate(key->get(), id);

@@ -22,6 +22,17 @@ std::string text_at(const Json& object, const char* outer, const char* name) {
   return found == object.end() ? std::string() : text_at(*found, name);
 }
 
+const Json& member(const Json& object, const std::string& pointer) {
+  static const Json none;
+  const Json::json_pointer where(pointer);
+  return object.contains(where) ? object[where] : none;
+}
+
+std::string text_member(const Json& object, const std::string& pointer) {
+  const Json& value = member(object, pointer);
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
 std::string url_encoded(std::string_view text) {
   static constexpr std::string_view kHex = "0123456789ABCDEF";
   std::string out;

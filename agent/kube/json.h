@@ -16,6 +16,10 @@ Json parse_pruned(std::string_view text, int depth);
 std::string text_at(const Json& object, const char* name);
 std::string text_at(const Json& object, const char* outer, const char* name);
 
+// By JSON pointer ("/metadata/labels"). Null, or empty, when it is not there (or no string).
+const Json& member(const Json& object, const std::string& pointer);
+std::string text_member(const Json& object, const std::string& pointer);
+
 std::string url_encoded(std::string_view text);
 
 }  // namespace weir::agent::kube
