@@ -31,6 +31,7 @@ CONNECTION_BYTES = 16 << 10  # Two sockets' state, a flow, a coroutine or two: t
 FLOOR_SECONDS = 0.05         # Timers, metrics, the neighbour's own jitter.
 DIALS = 2                    # times what an ordinary connection of one request takes, for each connection
 FLOOR_LATENCY = 0.020        # A few turns of the busy processors of a shared machine.
+CHANCES = 10                 # as many seconds in all: the busy spell of a shared machine ends sooner
 PATIENCE = 5                 # seconds until an attack must have been minded, however little of a processor it gets
 RATE = 400                   # The neighbour's requests a second.
 LASTS = 0.2                  # seconds of each attack: eighty of the neighbour's requests
@@ -133,7 +134,8 @@ class Neighbour:
     def met(self, since, until):
         """(latencies, failures) of what was due then; waits until the last of it was answered."""
         for _ in range(500):
-            rows = [line.split(" ", 3) for line in self.path.read_text().splitlines()]
+            whole = self.path.read_text().rpartition("\n")[0]  # the last line may be half written yet
+            rows = [line.split(" ", 3) for line in whole.splitlines()]
             assert self.process.poll() is None and all(len(row) == 4 for row in rows), rows[-9:]
             last = {row[0]: float(row[1]) for row in rows}
             if len(last) == CONNECTIONS and min(last.values()) >= until:
@@ -195,7 +197,7 @@ class Scales:
 
     def weigh(self, act, lasts=LASTS):
         """Runs an attack and holds it to the gates; returns the Attack."""
-        for chance in (1, 2, 3):
+        for chance in range(1, CHANCES + 1):
             attack, tolls = self.run(act, lasts)
             slowest = self.neighbour.p99(*self.stretch)
             grown = max(toll.grown for toll in tolls)

@@ -6,6 +6,7 @@ line for each request: its connection, when it was due, how long until its answe
 as `neighbour.py ADDRESS PORT RATE` in a pod; times are CLOCK_MONOTONIC's, which all processes share.
 """
 
+import os
 import socket
 import sys
 import threading
@@ -35,8 +36,7 @@ def keep_asking(number, address, port, due, every):
         due += every
         time.sleep(max(0, due - time.monotonic()))
         end, failure = asked(end, address, port)
-        sys.stdout.write(f"{number} {due:.6f} {time.monotonic() - due:.6f} {failure}\n")
-        sys.stdout.flush()
+        os.write(1, f"{number} {due:.6f} {time.monotonic() - due:.6f} {failure}\n".encode())  # threads share no buffer
 
 
 def main(address, port, rate):
