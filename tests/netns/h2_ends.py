@@ -98,15 +98,18 @@ class H2End:
                 raise Ended(f"the connection ended (goaway: {self.goaway}) before that was so: {list(self.streams.values())}")
 
     # --- Writing -------------------------------------------------------------------------------------------------
+    def send_some(self, number, data):
+        """What the peer's windows take of it now; returns the rest."""
+        while room := max(0, min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size, len(data))):
+            self.h2.send_data(number, data[:room])
+            data = data[room:]
+            self.flush()
+        return data
+
     def send(self, number, data, end=False):
         """Data within the peer's windows, reading meanwhile where they are shut."""
-        while data:
-            room = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size, len(data))
-            if room > 0:
-                self.h2.send_data(number, data[:room])
-                data = data[room:]
-                self.flush()
-            elif not self.pump() or self.streams[number].reset is not None:
+        while data := self.send_some(number, data):
+            if not self.pump() or self.streams[number].reset is not None:
                 raise Ended(f"nobody reads any more: {self.streams[number]}")
         if end:
             self.h2.end_stream(number)

@@ -92,11 +92,13 @@ class Http1(apps.Handler):
 
 
 class Http2(apps.Handler):
-    """HTTP/2 and gRPC: any path is a method that echoes its messages."""
+    """HTTP/2 and gRPC: any path is a method that echoes its messages. A stream whose reader stalls holds up no other."""
 
     def handle(self):
         end, due = H2End(self.request, client=False), []  # due: (when, stream, order, what was seen)
+        self.unsent = []  # (stream, the rest of its body, trailers)
         while True:
+            self.send_on(end)
             for stream in [s for s in end.fresh if s.over]:
                 end.fresh.remove(stream)
                 due.append(self.taken(stream))
@@ -142,10 +144,31 @@ class Http2(apps.Handler):
                 end.reply(stream, 200, [("content-type", "application/grpc"), status] + extra)
             else:
                 said = b"".join(framed(m) for m in messages(stream.data)) + framed(json.dumps(answer).encode())
-                end.reply(stream, 200, [("content-type", "application/grpc")] + extra, said, [status] + trailers)
+                self.reply(end, stream, 200, [("content-type", "application/grpc")] + extra, said, [status] + trailers)
             return
         body = json.dumps(answer).encode() if order["bytes"] is None else b"x" * order["bytes"]
-        end.reply(stream, order["status"], extra, b"" if stream.get(":method") == "HEAD" else body, trailers)
+        self.reply(end, stream, order["status"], extra, b"" if stream.get(":method") == "HEAD" else body, trailers)
+
+    def reply(self, end, stream, status, fields, body, trailers):
+        end.reply(stream, status, fields, trailers=[] if body else trailers, end=not body)
+        if body:
+            self.unsent.append((stream, body, trailers))
+            self.send_on(end)
+
+    def send_on(self, end):
+        """What the windows take now of every answer under way."""
+        under_way, self.unsent = self.unsent, []
+        for stream, body, trailers in under_way:
+            if stream.reset is not None:
+                continue
+            rest = end.send_some(stream.id, body)
+            if rest:
+                self.unsent.append((stream, rest, trailers))
+            elif trailers:
+                end.h2.send_headers(stream.id, trailers, end_stream=True)
+            else:
+                end.h2.end_stream(stream.id)
+        end.flush()
 
 
 def main():

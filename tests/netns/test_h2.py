@@ -5,7 +5,7 @@ import time
 import pytest
 
 from h2_ends import GRPC_FIELDS, call, framed
-from http_world import GRPC, H2, LENT_H2, UNSAID_H2, HttpMesh, beyond_haproxy, do, proxied, weir_only
+from http_world import GRPC, H2, LENT_H2, UNSAID_H2, WEB_V2, HttpMesh, beyond_haproxy, do, proxied, weir_only
 
 MESH = HttpMesh
 MIB = 1 << 20
@@ -93,7 +93,7 @@ def test_an_early_answer_ends_the_request_without_an_error(mesh):
 
 @proxied
 def test_a_stalled_reader_stalls_its_stream_and_no_other(mesh):
-    end = mesh.h2()
+    end = mesh.h2(service=WEB_V2)  # one pod, so that both streams share their connection to it too
     with end.socket:
         end.acknowledge = False
         stalled = end.ask(fields=do(bytes=8 * MIB))
