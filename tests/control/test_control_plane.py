@@ -13,9 +13,10 @@ ROUTE = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "met
 
 def test_controllers_make_service_accounts_and_pods_and_end_namespaces(control_plane):
     control_plane.kubectl("create", "namespace", "made")
-    control_plane.kubectl("wait", "--for=create", "-n", "made", "serviceaccount/default", "configmap/kube-root-ca.crt")
+    control_plane.kubectl("wait", "--timeout=55s", "--for=create", "-n", "made", "serviceaccount/default",
+                          "configmap/kube-root-ca.crt")
     control_plane.kubectl("-n", "made", "create", "deployment", "web", "--image=web", "--replicas=2")
-    control_plane.kubectl("wait", "--for=create", "-n", "made", "pod", "--selector=app=web")
+    control_plane.kubectl("wait", "--timeout=55s", "--for=create", "-n", "made", "pod", "--selector=app=web")
     control_plane.kubectl("delete", "namespace", "made", "--timeout=60s")
     assert "made" not in control_plane.kubectl("get", "namespaces", "-o", "name")
 

@@ -84,12 +84,13 @@ def cluster(gateway_api, tmp_path_factory):
     token = reader(gateway_api, tmp_path_factory.mktemp("token") / "token")
     for namespace in ("shop", "other"):
         gateway_api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        gateway_api.kubectl("wait", "--for=create", "-n", namespace, "serviceaccount/default")
+        gateway_api.kubectl("wait", "--timeout=55s", "--for=create", "-n", namespace, "serviceaccount/default")
     gateway_api.apply(WORLD)
     for number, name in enumerate(("web-1", "web-2"), 1):
         set_address(gateway_api, name, f"10.244.{number}.1{number}")
     set_address(gateway_api, "outside", "10.244.1.77", namespace="other")
-    gateway_api.kubectl("-n", "shop", "wait", "--for=create", "endpointslices", "-l", "kubernetes.io/service-name=web")
+    gateway_api.kubectl("-n", "shop", "wait", "--timeout=55s", "--for=create", "endpointslices",
+                        "-l", "kubernetes.io/service-name=web")
     time.sleep(2)  # the endpoint slice controller has seen the addresses
     return gateway_api, arguments(gateway_api, token)
 
