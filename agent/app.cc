@@ -71,15 +71,11 @@ Status App::listen() {
       loop_,
       ProxyServer::Options{options_.proxy_socket, options_.node, [this](pid_t pid) { return admit(pid); }},
       proxy_events());
-  const auto active = [this]() { return server_->active(); };
+  fanout_ = std::make_unique<PodFanout>(*server_);
   PodChannel channel;
-  channel.connected = [active] { return active() != nullptr && active()->synced(); };
-  channel.offer = [active](const PodDescriptors& pod) {
-    return active() != nullptr && active()->send_pod(pod);
-  };
-  channel.gone = [active](const std::string& uid, bool removed) {
-    return active() != nullptr && active()->send_pod_gone(uid, removed);
-  };
+  channel.connected = [this] { return fanout_->connected(); };
+  channel.offer = [this](const PodDescriptors& pod) { return fanout_->offer(pod); };
+  channel.gone = [this](const std::string& uid, bool removed) { return fanout_->gone(uid, removed); };
   enrolment_ =
       std::make_unique<Enrolment>(loop_, *capture_, *announcements_, std::move(channel), enrolment_options());
   if (auto ok = open_cni(); !ok) return ok;
@@ -186,13 +182,15 @@ ProxyEvents App::proxy_events() {
   };
   events.on_synced = [this](ProxyLink& link) {
     log::info("proxy has its configuration, version {}", link.sync().applied_version());
-    enrolment_->proxy_synced();
+    enrolment_->proxy_synced([&link](const PodDescriptors& pod) { return link.send_pod(pod); });
   };
   events.on_old_listeners = [this](ProxyLink&, GivenBack given) {
     enrolment_->old_listeners(std::move(given));
   };
   events.on_pod_accepting = [this](ProxyLink&, const std::string& uid) { enrolment_->accepting(uid); };
-  events.on_pod_released = [this](ProxyLink&, const std::string& uid) { enrolment_->released(uid); };
+  events.on_pod_released = [this](ProxyLink& link, const std::string& uid) {
+    if (fanout_->released(link, uid)) enrolment_->released(uid);
+  };
   events.on_certificate_request = [this](ProxyLink& link, const std::string& identity,
                                          const std::string& csr) { sign(link.id(), identity, csr); };
   events.on_ack = [this](ProxyLink& link, const Sync::Outcome& outcome) {
@@ -207,7 +205,8 @@ ProxyEvents App::proxy_events() {
                  link.sync().sent_version(), outcome.error);
     }
   };
-  events.on_gone = [this](ProxyLink&, const std::string&) {
+  events.on_gone = [this](ProxyLink& link, const std::string&) {
+    for (const std::string& uid : fanout_->left(link)) enrolment_->released(uid);
     if (server_->active() == nullptr) enrolment_->proxy_gone();
   };
   return events;
@@ -215,8 +214,7 @@ ProxyEvents App::proxy_events() {
 
 void App::sign(uint64_t link_id, const std::string& identity, const std::string& csr) {
   const auto answer = [this, link_id](auto&& with) {
-    ProxyLink* link = server_->active();
-    if (link != nullptr && link->id() == link_id) with(*link);
+    if (ProxyLink* link = server_->link(link_id)) with(*link);
   };
   if (!enrolment_->has_identity(identity)) {
     metrics_.add("weir_agent_certificates_total", 1, {{"result", "refused"}});

@@ -26,6 +26,7 @@
 #include "agent/metrics.h"
 #include "agent/options.h"
 #include "agent/redirect/redirect.h"
+#include "agent/serve/pod_fanout.h"
 #include "agent/serve/proxy_server.h"
 #include "agent/source.h"
 
@@ -96,6 +97,7 @@ class App {
   OpenedSource source_;
   std::unique_ptr<Announcements> announcements_;
   std::unique_ptr<ProxyServer> server_;
+  std::unique_ptr<PodFanout> fanout_;
   std::unique_ptr<Enrolment> enrolment_;
   std::unique_ptr<Cni> cni_;
   std::unique_ptr<CniInstall> cni_install_;

@@ -74,6 +74,7 @@ std::string App::status_json() const {
   Json out;
   out["version"] = WEIR_VERSION;
   out["node"] = options_.node;
+  out["pid"] = ::getpid();
   const std::string missing = not_ready();
   out["ready"] = missing.empty();
   out["not_ready"] = missing;

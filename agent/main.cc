@@ -1,23 +1,18 @@
 // weir-agent: run (the default), derive, uninstall, ca rotate | retire | list, and those of commands.h. Parses the command
 // line and owns what run needs.
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <optional>
 
-#include "agent/admin.h"
-#include "agent/app.h"
-#include "agent/app_capture.h"
 #include "agent/commands.h"
 #include "agent/derive_command.h"
+#include "agent/identity/roots.h"
 #include "agent/loop/duration.h"
 #include "agent/loop/files.h"
-#include "agent/loop/signals.h"
+#include "agent/run.h"
 #include "agent/uninstall.h"
 #include "nodeproxy/base/log.h"
 
@@ -29,30 +24,6 @@ using namespace weir::agent;
 int complain(const Error& error) {
   log::error("{}", error.describe());
   return 1;
-}
-
-int run(const AgentOptions& options) {
-  if (options.in_cluster()) {
-    if (auto ok = join_node_cgroup_namespace(options); !ok) return complain(ok.error());
-  }
-  const Fd signals = block_signals();
-  Loop loop;
-  loop.watch(signals.get(), POLLIN, [&](short) {
-    signalfd_siginfo info{};
-    if (::read(signals.get(), &info, sizeof(info)) != sizeof(info)) return;
-    log::info("signal {}: ending; every captured pod stays captured", info.ssi_signo);
-    loop.stop();
-  });
-  auto app = App::start(loop, options);
-  if (!app) return complain(app.error());
-  {
-    Admin admin(loop, **app);
-    if (auto ok = admin.start(options.admin_socket, options.metrics_listen); !ok) return complain(ok.error());
-    log::info("weir-agent {} runs on node {}, reading {}", WEIR_VERSION, options.node,
-              options.kubernetes ? "the API server's objects" : options.source_dir.string());
-    loop.run();
-  }
-  return 0;
 }
 
 int ca_rotate(const AgentOptions& options) {
@@ -154,6 +125,8 @@ int main(int argc, char** argv) {
   add_source_options(cli, options);
   cli.add_option("--state-dir", options.state_dir, "what must survive a restart; also the lock")
       ->capture_default_str();
+  cli.add_flag("--take-over", options.take_over,
+               "ask an agent that runs on this node already to hand it over, and hand it over when asked");
   cli.add_option("--shared-dir", options.shared_dir, "announcements, shared by all nodes")
       ->capture_default_str();
   std::string ca_kind = "embedded";
@@ -217,5 +190,5 @@ int main(int argc, char** argv) {
     log::error("--source DIR or --kubernetes is needed{}", *run_command ? "" : "; see --help");
     return 2;
   }
-  return *derive_command ? print_derived(options, output) : run(options);
+  return *derive_command ? print_derived(options, output) : run_agent(options);
 }

@@ -17,6 +17,8 @@ struct AgentOptions {
   std::string api_server;  // with kubernetes; empty: as a pod is told
   std::filesystem::path kube_ca, kube_token, kube_certificate, kube_key;
   std::filesystem::path state_dir = "/var/lib/weir/state";
+  bool take_over =
+      false;  // from an agent that runs, and by one that comes: else the second to come is an error
   std::filesystem::path shared_dir = "/var/lib/weir/shared";
   std::filesystem::path ca_dir = "/var/lib/weir/ca";
   bool ca_controller = false;  // weir-controller signs; else this agent, by ca_dir

@@ -162,7 +162,7 @@ Status App::start_admin() {
     if (const Status status = http_.listen_tcp(*address); !status) return status;
   }
   if (!options_.admin_socket.empty()) {
-    if (const Status status = http_.listen_unix(options_.admin_socket); !status) return status;
+    if (const Status status = http_.listen_unix(options_.admin_socket, 0600, true); !status) return status;
   }
   return http_.start();
 }

@@ -102,7 +102,7 @@ void Worker::add_pod(std::shared_ptr<const flow::PodDescriptors> descriptors) {
     if (!context_.draining) pod->start();
     context_.pods.emplace(uid, std::move(pod));
   }
-  options_.pod_accepting(uid);
+  if (!context_.draining) options_.pod_accepting(uid);
 }
 
 void Worker::remove_pod(const std::string& uid, bool removed) {

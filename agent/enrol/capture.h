@@ -20,6 +20,7 @@ class Capture {
   virtual Result<PodListeners> listeners(const std::string& uid) const = 0;
   virtual Status adopt_listeners(const std::string& uid, std::vector<int> outbound,
                                  std::vector<int> inbound) = 0;
+  virtual bool served(const std::string& uid) const = 0;
   virtual Status reopen_listeners(const std::string& uid) = 0;
   virtual Result<uint64_t> destroy_old_connections(const std::string& uid) = 0;
   virtual Result<uint64_t> old_connections(const std::string& uid) = 0;
@@ -40,6 +41,7 @@ class RedirectCapture : public Capture {
                          std::vector<int> inbound) override {
     return redirect_.adopt_listeners(uid, std::move(outbound), std::move(inbound));
   }
+  bool served(const std::string& uid) const override { return redirect_.served(uid); }
   Status reopen_listeners(const std::string& uid) override { return redirect_.reopen_listeners(uid); }
   Result<uint64_t> destroy_old_connections(const std::string& uid) override {
     return redirect_.destroy_old_connections(uid);

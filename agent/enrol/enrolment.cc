@@ -201,15 +201,9 @@ void Enrolment::enrol(Pod& pod) {
   arm(pod);
 }
 
-// Hands the pod to the proxy, if there is one. Whether it went.
-bool Enrolment::offer(Pod& pod) {
-  if (!channel_.connected() || pod.release_pending || !pod.has_listeners) return false;
+Result<PodDescriptors> Enrolment::descriptors(const Pod& pod) const {
   const auto listeners = capture_.listeners(pod.spec.uid);
-  if (!listeners) {
-    pod.error = listeners.error().describe();
-    log::error("pod {}: {}", pod.spec.name.text(), pod.error);
-    return false;
-  }
+  if (!listeners) return std::unexpected(listeners.error());
   PodDescriptors descriptors{
       pod.spec.uid,       pod.spec.identity, listeners->netns_fd,       listeners->outbound,
       listeners->inbound, listeners->port,   limits::kernel_port_first, limits::kernel_port_last};
@@ -217,7 +211,19 @@ bool Enrolment::offer(Pod& pod) {
     descriptors.local_port_first = range->first;
     descriptors.local_port_last = range->second;
   }
-  pod.offered = channel_.offer(descriptors);
+  return descriptors;
+}
+
+// Hands the pod to the proxy, if there is one. Whether it went.
+bool Enrolment::offer(Pod& pod) {
+  if (!channel_.connected() || pod.release_pending || !pod.has_listeners) return false;
+  const auto what = descriptors(pod);
+  if (!what) {
+    pod.error = what.error().describe();
+    log::error("pod {}: {}", pod.spec.name.text(), pod.error);
+    return false;
+  }
+  pod.offered = channel_.offer(*what);
   pod.accepting = false;
   return pod.offered;
 }
@@ -241,12 +247,17 @@ void Enrolment::arm(Pod& pod) {
   if (options_.changed) options_.changed(pod.spec.uid);
 }
 
-void Enrolment::proxy_synced() {
+void Enrolment::proxy_synced(const std::function<bool(const PodDescriptors&)>& to_it) {
   for (auto& [uid, pod] : pods_) {
     if (pod.state == PodState::adopting) {
-      enrol(pod);  // whatever that proxy had of it has been given back
-    } else if (!pod.offered && (pod.state == PodState::captured || pod.state == PodState::offering)) {
-      offer(pod);
+      // What that proxy had of it has been given back. Another may have it, and be on its way back too: waited for.
+      if (pod.has_listeners || !capture_.served(uid)) enrol(pod);
+    } else if (pod.state == PodState::captured || pod.state == PodState::offering) {
+      if (!pod.offered) {
+        offer(pod);
+      } else if (const auto what = descriptors(pod); what && pod.has_listeners) {
+        to_it(*what);  // what it has already it knows by its uid
+      }
     }
   }
 }

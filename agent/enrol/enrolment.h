@@ -29,7 +29,7 @@ inline constexpr PodState kPodStates[] = {PodState::waiting,  PodState::adopting
                                           PodState::captured, PodState::leaving,  PodState::draining};
 const char* label(PodState state);
 
-// The way to the active proxy.
+// The way to the proxy, or to both while one replaces the other.
 struct PodChannel {
   std::function<bool()> connected;  // synced: it may be offered pods
   std::function<bool(const PodDescriptors&)> offer;
@@ -84,8 +84,9 @@ class Enrolment {
   // `wanted`: pods to enrol; `alive`: uids of this node's pods that exist, wanted or not. The first call also takes
   // over what an earlier agent left.
   void set_wanted(const std::vector<LocalPodSpec>& wanted, const std::set<std::string>& alive);
-  void proxy_synced();
-  void proxy_gone();
+  // A proxy has its configuration. `offer`: to it alone, where another has the pods already.
+  void proxy_synced(const std::function<bool(const PodDescriptors&)>& offer);
+  void proxy_gone();  // and no other is there
   void old_listeners(GivenBack given);
   void accepting(const std::string& uid);
   void released(const std::string& uid);
@@ -131,6 +132,7 @@ class Enrolment {
   void update(Pod& pod, const LocalPodSpec& spec);
   void enrol(Pod& pod);
   void retry_later(Pod& pod, std::string why);
+  Result<PodDescriptors> descriptors(const Pod& pod) const;
   bool offer(Pod& pod);
   void arm(Pod& pod);
   void announce(Pod& pod);

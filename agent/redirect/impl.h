@@ -61,6 +61,9 @@ struct Redirect::Impl {
   Status install(redirect::Pod& pod);
   Status set_addresses(const redirect::PodRecord& pod);
   Status set_listeners(redirect::Pod& pod, redirect::ListenerGroups groups);
+  bool served(const redirect::PodRecord& record) const {
+    return maps.listeners.get(record.outbound_slot()) && maps.listeners.get(record.inbound_slot());
+  }
   Status seed(redirect::Pod& pod);
 };
 

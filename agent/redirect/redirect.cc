@@ -224,8 +224,7 @@ Status Redirect::Impl::install(Pod& pod) {
     weir_namespace ns{.listener_port = record.port, .seeded = 0, .generation = new_generation()};
     if (Status set = maps.namespaces.set(record.netns_cookie, ns); !set) return set;
   }
-  bool served = maps.listeners.get(record.outbound_slot()) && maps.listeners.get(record.inbound_slot());
-  if (pod.listeners.empty() && !served) {
+  if (pod.listeners.empty() && !served(record)) {
     auto groups = in_netns(pod.netns.get(),
                            [&] { return open_listeners(record.port, options.listeners_per_direction); });
     if (!groups) return std::unexpected(groups.error());
@@ -347,6 +346,11 @@ std::expected<void, Error> Redirect::adopt_listeners(std::string_view uid, std::
     if (Status ok = check_listener(fd.get(), Direction::inbound, record.port, record.netns_cookie); !ok)
       return std::unexpected(in_pod(record.uid, ok.error()));
   return impl_->set_listeners(**pod, std::move(groups));
+}
+
+bool Redirect::served(std::string_view uid) const {
+  const Pod* pod = impl_->find(uid);
+  return pod && impl_->served(pod->record);
 }
 
 std::expected<void, Error> Redirect::reopen_listeners(std::string_view uid) {

@@ -145,6 +145,8 @@ class Redirect {
   // the SOCKMAP. Fails, closing them, when one is no listener of this pod.
   std::expected<void, Error> adopt_listeners(std::string_view uid, std::vector<int> outbound,
                                              std::vector<int> inbound);
+  // Whether both groups live, here or in a proxy that has them.
+  bool served(std::string_view uid) const;
   // Opens new groups and swaps them into the SOCKMAP; the descriptors held before are closed.
   std::expected<void, Error> reopen_listeners(std::string_view uid);
 

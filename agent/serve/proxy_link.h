@@ -80,6 +80,7 @@ class ProxyLink {
   pid_t pid() const { return options_.pid; }
   uint64_t cgroup_id() const { return options_.cgroup_id; }
   bool said_hello() const { return said_hello_; }
+  bool closed() const { return closed_; }  // on_gone is about to be called
   bool synced() const { return synced_; }
   const std::string& version() const { return program_version_; }
   unsigned workers() const { return workers_; }

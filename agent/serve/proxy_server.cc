@@ -25,13 +25,14 @@ ProxyServer::ProxyServer(Loop& loop, Options options, ProxyEvents events)
 ProxyServer::~ProxyServer() {
   if (!listener_) return;
   loop_.unwatch(listener_.get());
-  ::unlink(options_.socket_path.c_str());
+  unlink_same(options_.socket_path, listener_inode_);
 }
 
 Status ProxyServer::listen() {
   auto listener = listen_unix(options_.socket_path, 0600);
   if (!listener) return std::unexpected(listener.error());
   listener_ = std::move(*listener);
+  listener_inode_ = inode_of(options_.socket_path);
   loop_.watch(listener_.get(), POLLIN, [this](short) { accept_all(); });
   return {};
 }
@@ -73,15 +74,21 @@ void ProxyServer::add(Fd socket, pid_t pid, uint64_t cgroup_id) {
 }
 
 void ProxyServer::hello(ProxyLink& link) {
-  ProxyLink* before = active_;
+  if (active_ != nullptr)
+    log::info("process {} serves beside process {}, which may be told to stop once this one is ready",
+              link.pid(), active_->pid());
   active_ = &link;
-  if (before != nullptr) before->close("a newer proxy said Hello");
   outer_.on_hello(link);
 }
 
 void ProxyServer::gone(ProxyLink& link, const std::string& why) {
   last_version_ = std::max(last_version_, link.sync().sent_version());
-  if (active_ == &link) active_ = nullptr;
+  if (active_ == &link) {
+    active_ = nullptr;
+    for (ProxyLink* other : links()) {
+      if (other != &link) active_ = other;
+    }
+  }
   log::warn("proxy disconnected, process {}: {}", link.pid(), why);
   outer_.on_gone(link, why);
   std::erase_if(links_, [&](const auto& candidate) { return candidate.get() == &link; });
@@ -90,6 +97,19 @@ void ProxyServer::gone(ProxyLink& link, const std::string& why) {
 void ProxyServer::publish(std::shared_ptr<const Resources> wanted) {
   wanted_ = std::move(wanted);
   for (const auto& link : links_) link->want(wanted_);
+}
+
+ProxyLink* ProxyServer::link(uint64_t id) const {
+  const auto found = std::ranges::find_if(links_, [id](const auto& link) { return link->id() == id; });
+  return found == links_.end() ? nullptr : found->get();
+}
+
+std::vector<ProxyLink*> ProxyServer::links() const {
+  std::vector<ProxyLink*> said_hello;
+  for (const auto& link : links_) {
+    if (link->said_hello() && !link->closed()) said_hello.push_back(link.get());
+  }
+  return said_hello;
 }
 
 bool ProxyServer::has_link_of_cgroup(uint64_t cgroup_id) const {

@@ -2,8 +2,8 @@
 // The Unix socket that proxies connect to. A connection is admitted by who it is (SO_PEERCRED: root or our own user,
 // and the app's own check of its cgroup) before anything is said to it.
 //
-// Two proxies may be connected, as an upgrade will need; for now the newest that said Hello is the active one, and the
-// older is told goodbye. Owner: the app. Thread: the loop's.
+// Several proxies may be connected: while one replaces another, and as long as its predecessors drain. All are told all; the
+// newest that said Hello is the active one, of which status and metrics speak. Owner: the app. Thread: the loop's.
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,6 +33,8 @@ class ProxyServer {
 
   void publish(std::shared_ptr<const Resources> wanted);
   ProxyLink* active() const { return active_; }  // null: none that said Hello
+  ProxyLink* link(uint64_t id) const;            // null: it is gone
+  std::vector<ProxyLink*> links() const;         // that said Hello, oldest first
   bool has_link_of_cgroup(uint64_t cgroup_id) const;
   // Full state and quarantine start from here with a new proxy.
   uint64_t last_version() const { return last_version_; }
@@ -47,6 +49,7 @@ class ProxyServer {
   Options options_;
   ProxyEvents outer_, events_;
   Fd listener_;
+  uint64_t listener_inode_ = 0;
   std::vector<std::unique_ptr<ProxyLink>> links_;
   ProxyLink* active_ = nullptr;
   std::shared_ptr<const Resources> wanted_, last_good_;

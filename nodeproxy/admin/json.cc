@@ -1,4 +1,6 @@
 // The JSON of reports.h: status for weirctl, and the configuration dump.
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "nodeproxy/admin/reports.h"
@@ -82,6 +84,7 @@ json service_json(const config::Service& service) {
 
 std::string status_json(const ProcessView& view) {
   json out{{"version", WEIR_VERSION},
+           {"pid", ::getpid()},
            {"ready", view.not_ready_because.empty()},
            {"not_ready_because", view.not_ready_because},
            {"draining", view.draining},

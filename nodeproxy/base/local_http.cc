@@ -12,6 +12,7 @@
 #include <charconv>
 #include <chrono>
 #include <optional>
+#include <utility>
 
 #include "nodeproxy/base/message_socket.h"
 
@@ -119,10 +120,11 @@ void LocalHttp::on(std::string method, std::string path, Access access, Handler 
   routes_[{std::move(path), std::move(method)}] = {access, std::move(handler)};
 }
 
-Status LocalHttp::listen_unix(const std::string& path, unsigned mode) {
-  auto fd = weir::listen_unix(path, mode);
+Status LocalHttp::listen_unix(const std::string& path, unsigned mode, bool take_over) {
+  auto fd = weir::listen_unix(path, mode, take_over);
   if (!fd) return std::unexpected(fd.error());
   unix_path_ = path;
+  unix_inode_ = inode_of(path);
   listeners_.push_back({std::move(*fd), Access::local});
   return {};
 }
@@ -158,8 +160,7 @@ void LocalHttp::stop() {
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof(one));
   if (thread_.joinable()) thread_.join();
   listeners_.clear();
-  if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
-  unix_path_.clear();
+  unlink_same(unix_path_, std::exchange(unix_inode_, 0));
 }
 
 void LocalHttp::serve() {

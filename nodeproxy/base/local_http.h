@@ -50,9 +50,9 @@ class LocalHttp {
 
   // Before start(). `method` is GET or POST; HEAD is answered by GET's handler.
   void on(std::string method, std::string path, Access access, Handler handler);
-  // Before start(). Binds and listens; a stale socket file is replaced, one that somebody serves is not (EADDRINUSE).
-  // The file is born with `mode`. Errors: Source::local with the path in the detail.
-  Status listen_unix(const std::string& path, unsigned mode = 0600);
+  // Before start(). Binds and listens; a stale socket file is replaced; one that somebody serves is not (EADDRINUSE)
+  // unless this is to `take_over`. The file is born with `mode`. Errors: Source::local with the path in the detail.
+  Status listen_unix(const std::string& path, unsigned mode = 0600, bool take_over = false);
   // Before start(). Port 0: any; see tcp_address().
   Status listen_tcp(const SocketAddress& address);
   SocketAddress tcp_address() const { return tcp_address_; }
@@ -80,6 +80,7 @@ class LocalHttp {
   std::map<std::pair<std::string, std::string>, Route> routes_;  // by path and method
   std::vector<Listener> listeners_;
   std::string unix_path_;
+  uint64_t unix_inode_ = 0;
   SocketAddress tcp_address_;
   Fd wake_;  // eventfd: stop
   std::atomic<bool> stopping_{false};

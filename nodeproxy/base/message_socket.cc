@@ -195,7 +195,18 @@ Result<Fd> connect_unix(const std::string& path) {
   return fd;
 }
 
-Result<Fd> listen_unix(const std::string& path, unsigned mode) {
+Result<Fd> listen_unix(const std::string& path, unsigned mode, bool take_over) {
+  if (take_over) {
+    // Beside the path and then over it: whoever asks finds the one or the other.
+    struct stat there{};
+    if (::lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode))
+      return fail(Source::local, Reason::bad_config, path + " exists and is no socket", EEXIST);
+    const std::string beside = path + ".new";
+    ::unlink(beside.c_str());
+    auto fd = listen_unix(beside, mode);
+    if (fd && ::rename(beside.c_str(), path.c_str()) != 0) return fail_errno(Source::local, path, errno);
+    return fd;
+  }
   const auto address = unix_address(path);
   if (!address) return std::unexpected(address.error());
   struct stat there{};
@@ -218,6 +229,15 @@ Result<Fd> listen_unix(const std::string& path, unsigned mode) {
   }
   if (::listen(fd.get(), 64) != 0) return fail_errno(Source::local, "listening on " + path, errno);
   return fd;
+}
+
+uint64_t inode_of(const std::string& path) {
+  struct stat there{};
+  return ::lstat(path.c_str(), &there) == 0 ? there.st_ino : 0;
+}
+
+void unlink_same(const std::string& path, uint64_t inode) {
+  if (inode != 0 && inode_of(path) == inode) ::unlink(path.c_str());
 }
 
 Result<std::optional<Fd>> accept_unix(int listener) {

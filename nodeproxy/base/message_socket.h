@@ -81,9 +81,12 @@ class MessageSocket {
 Result<Fd> connect_unix(const std::string& path);
 
 // A listening socket at `path`, only for this user (mode 0600 unless said). A file left there by a process
-// that is gone is replaced; where somebody still listens, or there is something else than a socket, that is
-// an error.
-Result<Fd> listen_unix(const std::string& path, unsigned mode = 0600);
+// that is gone is replaced; where there is something else than a socket, that is an error, and where somebody
+// still listens too, unless this process is to `take_over` from it: there is no moment without a listener.
+Result<Fd> listen_unix(const std::string& path, unsigned mode = 0600, bool take_over = false);
+// Of the file at a path, 0 if there is none: whoever made it removes it only while it is still the same.
+uint64_t inode_of(const std::string& path);
+void unlink_same(const std::string& path, uint64_t inode);
 
 // The next waiting connection, non-blocking and close-on-exec; nothing when none waits.
 Result<std::optional<Fd>> accept_unix(int listener);

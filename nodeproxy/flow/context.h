@@ -51,7 +51,7 @@ struct Context {
         log(writer),
         sink{series, log, &refusals},
         request_sink{request_series, log, tap, [&driver] { return driver.now(); }, &refusals},
-        ports(worker, workers),
+        ports(worker, workers, seed),
         balance(seed) {}
 
   LocalPod* pod(const std::string& uid) const {

@@ -220,9 +220,15 @@ io::Task<Status> opaque(OutboundFlow& flow) {
       flow.tried.push_back(hop->endpoint_id);
       flow.lease = context.balance.lease(hop->endpoint_id);
     }
-    const bool more = hop->endpoint_id != 0;
+    const bool more = hop->endpoint_id != 0, by_lane = hop->way == upstream::Way::lane;
     last = co_await one_try(flow, std::move(*hop));
-    if (last || flow.why || !more || !retryable(last.error().reason)) co_return last;
+    if (last || flow.why) co_return last;
+    // GOAWAY and OPEN crossed: the endpoint's proxy is being replaced, and its successor answers at the same address.
+    if (by_lane && last.error().reason == Reason::draining) {
+      if (more) flow.tried.pop_back();
+      continue;
+    }
+    if (!more || !retryable(last.error().reason)) co_return last;
   }
   co_return last;
 }

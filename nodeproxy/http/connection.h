@@ -32,7 +32,7 @@ class ClientConnection : public io::Scope {
         idle_since_(driver.now()) {}
 
   virtual void start() = 0;
-  // Whether begin() would give a stream: nothing has ended it, its peer takes one more, and it is not retired.
+  // Whether begin() would give a stream: nothing has ended it, its peer takes one more and stays, and it is not retired.
   virtual bool can_begin() const = 0;
   // A new exchange. Only after can_begin().
   virtual MessageStream& begin() = 0;
@@ -53,6 +53,7 @@ class ClientConnection : public io::Scope {
   io::TimePoint begun() const { return begun_; }
   io::TimePoint idle_since() const { return idle_since_; }
   bool retired() const { return retired_; }
+  bool leaving() const { return carrier_->leaving(); }  // its peer wants to go, and waits for us
 
  protected:
   void on_empty() override { events_.on_connection_ended(*this); }

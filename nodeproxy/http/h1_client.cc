@@ -29,7 +29,7 @@ H1Client::H1Client(io::Driver& driver, std::unique_ptr<io::ByteStream> bytes, Cl
 }
 
 bool H1Client::can_begin() const {
-  return exchanges() == 0 && !ended() && !retired() && request_whole_ && response_whole_ &&
+  return exchanges() == 0 && !ended() && !retired() && !leaving() && request_whole_ && response_whole_ &&
          !stream_.leftover();
 }
 

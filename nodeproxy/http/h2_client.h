@@ -13,7 +13,7 @@ class H2Client final : public ClientConnection, private H2Wire {
 
   void start() override;
   bool can_begin() const override {
-    return !ended() && !retired() && !connection().ended() && connection().can_open(unopened());
+    return !ended() && !retired() && !leaving() && !connection().ended() && connection().can_open(unopened());
   }
   MessageStream& begin() override;
   void give_back(MessageStream& stream) override;

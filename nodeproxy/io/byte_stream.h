@@ -31,6 +31,8 @@ class ByteStream {
   virtual void close() = 0;
   // Whether it has failed in a way that nothing of what was written can have reached the other end.
   virtual bool unprocessed() const { return false; }
+  // Whether the other end's proxy is leaving: what is under way goes on, and nothing new should begin.
+  virtual bool leaving() const { return false; }
   // Waits until the other end has accepted the stream. Errors: why it did not; detect_timeout at the deadline.
   virtual Task<Status> accepted(TimePoint) { co_return Status(); }
 };

@@ -26,6 +26,8 @@ class SessionStream final : private SessionEvents {
   void accept_open();
   bool opened() const { return session_ && session_->opened(); }
   const std::optional<Error>& failed() const { return failed_; }
+  // The peer said GOAWAY: its lane takes no new sessions, and should be let go.
+  bool leaving() const { return session_ && carrier_->lane().goaway_received(); }
   // The peer said that nothing of it reached an application: another endpoint may be tried.
   bool retryable() const { return retryable_; }
   // More: it is proved that nothing did. A lane that broke before OPENED came back proves it only if no byte had left.

@@ -25,6 +25,7 @@ io::Task<Result<io::Socket>> connect(io::Driver& driver, ConnectPlan plan) {
     if (!fd) {
       if (!plan.ports || !port_taken(fd.error())) co_return std::unexpected(fd.error());
       if (++taken == kPortTries) co_return fail(Source::local, Reason::ports_exhausted, fd.error().os_code);
+      plan.ports->jump();
       continue;
     }
     io::Socket socket(driver, *fd);
@@ -35,6 +36,7 @@ io::Task<Result<io::Socket>> connect(io::Driver& driver, ConnectPlan plan) {
     if (plan.ports && port_taken(status.error())) {
       if (++taken == kPortTries)
         co_return fail(Source::local, Reason::ports_exhausted, status.error().os_code);
+      plan.ports->jump();
       continue;
     }
     const bool silent = status.error().reason == Reason::connect_timeout && driver.now() < last;

@@ -44,6 +44,7 @@ class SessionBytes final : public io::ByteStream {
   void abandon(Reason reason) override { session.abandon(reason); }
   void close() override {}  // giving the session back sends what is queued
   bool unprocessed() const override;
+  bool leaving() const override { return session.leaving(); }
   io::Task<Status> accepted(io::TimePoint deadline) override;
 
  private:

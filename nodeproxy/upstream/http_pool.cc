@@ -177,7 +177,7 @@ void HttpPool::sweep() {
     if (connection.retired()) continue;
     const bool idle = connection.exchanges() == 0 && now - connection.idle_since() > entry.settings.idle;
     const bool old = entry.settings.age.count() > 0 && now - connection.begun() > entry.settings.age;
-    if (idle || old) connection.retire();
+    if (idle || old || connection.leaving()) connection.retire();
   }
 }
 

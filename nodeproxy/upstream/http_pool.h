@@ -95,7 +95,8 @@ class HttpPool final : private http::ClientConnectionEvents {
 
   void drop_source(const std::string& uid, Reason reason);
   bool has_source(const std::string& uid) const;
-  void sweep();  // retires idle and old connections; call a few times a second
+  void
+  sweep();  // retires idle and old connections, and those whose peer is leaving; call a few times a second
   void drain();  // no connection is kept once its exchanges have ended
   void close_all(Reason reason);
   bool empty() const { return connections_.empty() && warming_.empty(); }

@@ -76,8 +76,12 @@ LanePool::Dialled* LanePool::with_room(const LaneKey& key, const tls::Context& c
 Result<LanePool::Dialled*> LanePool::dial(const LaneKey& key, std::shared_ptr<const tls::Context> certificate,
                                           int netns_fd) {
   const auto found = by_key_.find(key);
-  if (sessions_per_lane_ > 1 && found != by_key_.end() && found->second.size() >= lanes_per_destination_) {
-    return fail(Source::upstream, Reason::overloaded);
+  if (sessions_per_lane_ > 1 && found != by_key_.end()) {
+    // Lanes to a proxy that was replaced live as long as their sessions, and take no new ones.
+    const auto taking = std::ranges::count_if(
+        found->second, [](const Dialled* lane) { return !lane->carrier->lane().goaway_received(); });
+    if (static_cast<size_t>(taking) >= lanes_per_destination_)
+      return fail(Source::upstream, Reason::overloaded);
   }
   const auto expected = tls::SpiffeId::parse(key.identity);
   if (!expected) return std::unexpected(expected.error());

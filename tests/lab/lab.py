@@ -111,8 +111,10 @@ class Lab:
         """Ends and removes whatever this lab, or a crashed one of its name, has made. Never fails on what is missing."""
         self.attach()
         for node, weir in self.weirs.items():
+            for cgroup in (self.cgroup.path / node).glob("*"):
+                if cgroup.name.startswith(("proxy", "agent")):  # with those that were replaced
+                    Cgroup(cgroup).kill()
             for role in ("proxy", "agent"):
-                weir.cgroup(role).kill()
                 weir.reap(role)
             if (self.directory / node / "bpf").exists():
                 try:

@@ -42,11 +42,38 @@ class NodeWeir:
         self.directory = lab.directory / node
         self.children = {}
 
+    def turn(self, role):
+        """How often it was replaced. Each has a cgroup and a metrics port of its own, as predecessors live on for a while."""
+        return self.record.get(f"{role}_turn", 0)
+
     def cgroup(self, role):
-        return Cgroup(self.lab.cgroup.path / self.node / role)
+        turn = self.turn(role)
+        return Cgroup(self.lab.cgroup.path / self.node / (f"{role}-{turn}" if turn else role))
 
     def admin_socket(self, role):
         return self.directory / f"{role}-admin.sock"
+
+    def start_beside(self, role, timeout=20):
+        """Starts another one beside the one that runs, and waits until it is ready and answers in its place. Returns the
+        first as (pid, its cgroup, its Popen). As during the update of a DaemonSet with maxSurge."""
+        before = (self.pid(role), self.cgroup(role), self.children.pop(role, None))
+        self.record[f"{role}_turn"], self.record[f"{role}_pid"] = self.turn(role) + 1, None
+        self.start(role, keep_admin=True)
+        self.wait_until(f"the new {role} of {self.node} is ready", lambda: self.answers(role), timeout)
+        return before
+
+    def replace_proxy(self):
+        """The same, and the first is told to stop: it drains."""
+        before = self.start_beside("proxy")
+        os.kill(before[0], signal.SIGTERM)
+        return before
+
+    def answers(self, role):
+        """Whether it is the running one that answers at the admin socket, and it is ready."""
+        try:
+            return json.loads(self.admin(role, "/status"))["pid"] == self.pid(role) and self.ready(role)[0]
+        except (OSError, LabError):
+            return False
 
     def program(self, name):
         return program(self.lab.build, name)
@@ -64,23 +91,25 @@ class NodeWeir:
         return [self.program("weir-agent"), "run", *self.common_flags(),
                 "--ca-dir", self.lab.directory / "ca", "--cert-ttl", options["cert_ttl"],
                 "--proxy-socket", self.directory / "agent.sock", "--admin-socket", self.admin_socket("agent"),
-                "--metrics-listen", "0.0.0.0:15021", "--listeners", options["workers"],
+                "--metrics-listen", f"0.0.0.0:{15021 + 10 * self.turn('agent')}", "--listeners", options["workers"],
                 "--log-level", options["log_level"], *options["agent_flags"]]
 
     def proxy_command(self):
         options = self.lab.options
         access_log = self.directory / "access.log" if options["access_log"] else "off"
         return [self.program("weir-proxy"), "--agent-socket", self.directory / "agent.sock",
-                "--workers", options["workers"], "--metrics-listen", "0.0.0.0:15020",
+                "--workers", options["workers"],
+                "--metrics-listen", f"0.0.0.0:{15020 + 10 * self.turn('proxy')}",
                 "--admin-socket", self.admin_socket("proxy"), "--access-log", access_log,
                 "--drain-seconds", options["drain_seconds"], "--log-level", options["log_level"],
                 *options["proxy_flags"]]
 
-    def start(self, role):
+    def start(self, role, keep_admin=False):
         """Starts the agent or the proxy; it must not be running."""
         if self.alive(role):
             raise LabError(f"the {role} of {self.node} is running already")
-        self.admin_socket(role).unlink(missing_ok=True)  # So that readiness is never that of a predecessor.
+        if not keep_admin:
+            self.admin_socket(role).unlink(missing_ok=True)  # So that readiness is never that of a predecessor.
         command = self.agent_command() if role == "agent" else self.proxy_command()
         cpus = self.lab.options["proxy_cpus"] if role == "proxy" else None
         with open(self.directory / f"{role}.log", "ab") as log:

@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <fstream>
 
 #include "nodeproxy/base/message_socket.h"
 
@@ -148,4 +149,27 @@ TEST_CASE("the socket file is private, replaced when stale, refused when served,
     CHECK(refused.error().os_code == EADDRINUSE);
   }
   CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a successor takes the socket file over, and its predecessor leaves it alone") {
+  std::string path;
+  LocalHttp second;
+  {
+    const Server first;
+    path = first.path;
+    REQUIRE(second.listen_unix(path, 0600, true));
+    REQUIRE(second.start());
+  }
+  CHECK(connect_unix(path).has_value());
+  second.stop();
+  CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("what is no socket is not taken over") {
+  const std::string path = "/tmp/weir-local-http-test-file-" + std::to_string(::getpid());
+  std::ofstream(path) << "precious";
+  LocalHttp http;
+  CHECK_FALSE(http.listen_unix(path, 0600, true));
+  CHECK(std::filesystem::file_size(path) == 8);
+  std::filesystem::remove(path);
 }

@@ -37,7 +37,7 @@ TEST_CASE("a proxy that does not accept in time does not keep a pod unprotected,
   CHECK(lonely.did() == "prepare shop/web, arm shop/web, destroy_old shop/web");
   CHECK(lonely.announced("shop/web"));
   lonely.connected = true;
-  lonely.enrolment->proxy_synced();
+  lonely.proxy_synced();
   CHECK(lonely.did() == "offer shop/web as spiffe://x");
   lonely.enrolment->accepting("shop/web");
   CHECK(lonely.did().empty());
@@ -95,8 +95,19 @@ TEST_CASE("a proxy that comes back is offered every pod again, and pods stay cap
   CHECK(node.pod().state == PodState::captured);
   CHECK(node.announced("shop/web"));
   node.connected = true;
-  node.enrolment->proxy_synced();
+  node.proxy_synced();
   CHECK(node.did() == "offer shop/web as spiffe://x");
+}
+
+TEST_CASE("a second proxy is offered every pod, and nothing changes for the pods") {
+  TestNode node;
+  node.enrolment->set_wanted({web()}, kAlive);
+  node.enrolment->accepting("shop/web");
+  node.did();
+  node.proxy_synced();
+  CHECK(node.did() == "offer shop/web to it");
+  CHECK(node.pod().accepting);
+  CHECK(node.pod().state == PodState::captured);
 }
 
 TEST_CASE("a namespace that is replaced is captured anew, once the proxy let go of the old") {

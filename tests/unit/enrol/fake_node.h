@@ -19,7 +19,7 @@ struct FakeCapture : Capture {
   std::map<std::string, bool> holds;  // uid → has listeners here
   uint64_t older = 0;
   std::vector<CheckResult> checks;
-  bool served = false;  // the listeners live in a proxy: prepare opens none
+  bool served_elsewhere = false;  // the listeners live in a proxy: prepare opens none
   Fd listener{::eventfd(0, 0)}, netns{::open("/proc/self/ns/net", O_RDONLY)};
 
   explicit FakeCapture(std::vector<std::string>& to) : log(to) {}
@@ -31,7 +31,7 @@ struct FakeCapture : Capture {
   std::vector<KnownPod> known_pods() const override { return known; }
   Status prepare(const PodSpec& pod) override {
     auto done = step("prepare", pod.uid);
-    if (done && !served) holds[pod.uid] = true;
+    if (done && !served_elsewhere) holds[pod.uid] = true;
     return done;
   }
   Status arm(const std::string& uid) override { return step("arm", uid); }
@@ -50,6 +50,7 @@ struct FakeCapture : Capture {
     if (done) holds[uid] = true;
     return done;
   }
+  bool served(const std::string&) const override { return served_elsewhere; }
   Status reopen_listeners(const std::string& uid) override {
     holds[uid] = true;
     return step("reopen", uid);
@@ -114,6 +115,13 @@ struct TestNode {
       return connected;
     };
     enrolment.emplace(loop, capture, *announcements, std::move(channel), options);
+  }
+  // A proxy has its configuration; what is offered to it alone is told with "to it".
+  void proxy_synced() {
+    enrolment->proxy_synced([this](const PodDescriptors& pod) {
+      log.push_back("offer " + pod.uid + " to it");
+      return connected;
+    });
   }
   // A symbolic link to our own namespace stands for the pod's file.
   void link(const std::string& name, const char* target = "/proc/self/ns/net") const {

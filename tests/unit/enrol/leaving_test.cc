@@ -87,18 +87,27 @@ TEST_CASE("a restarted agent takes back what the proxy holds and uncaptures noth
   CHECK(node.did() == "adopt shop/web, prepare shop/web, arm shop/web");
   CHECK(node.pod().accepting);
   CHECK(node.announced("shop/web"));
-  node.enrolment->proxy_synced();
-  CHECK(node.did().empty());
+  node.proxy_synced();
+  CHECK(node.did() == "offer shop/web to it");  // which has it, and says so again
 }
 
 TEST_CASE("listeners that no proxy gives back are opened anew") {
   TestNode node;
   node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
-  node.capture.served = true;
+  node.capture.served_elsewhere = true;
   node.start();
   node.enrolment->set_wanted({web()}, kAlive);
-  node.enrolment->proxy_synced();
+  node.proxy_synced();
+  CHECK(node.did().empty());  // another proxy may have them, and be on its way back
+  node.wait(90);
   CHECK(node.did() == "prepare shop/web, reopen shop/web, offer shop/web as spiffe://x, arm shop/web");
+
+  TestNode dead;
+  dead.capture.known = node.capture.known;
+  dead.start();
+  dead.enrolment->set_wanted({web()}, kAlive);
+  dead.proxy_synced();
+  CHECK(dead.did().starts_with("prepare shop/web"));  // nobody has them any more
 
   TestNode lonely;
   lonely.connected = false;
@@ -112,7 +121,7 @@ TEST_CASE("listeners that no proxy gives back are opened anew") {
 TEST_CASE("listeners that come back and are not this pod's are let go of before new ones are offered") {
   TestNode node;
   node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
-  node.capture.served = true;
+  node.capture.served_elsewhere = true;
   node.capture.failing["adopt"] = "another namespace";
   node.start();
   node.enrolment->set_wanted({web()}, kAlive);
@@ -121,7 +130,8 @@ TEST_CASE("listeners that come back and are not this pod's are let go of before 
   given.inbound.emplace_back(::eventfd(0, 0));
   node.enrolment->old_listeners(std::move(given));
   CHECK(node.did() == "adopt shop/web, removed shop/web");
-  node.enrolment->proxy_synced();
+  node.proxy_synced();
+  node.wait(90);
   CHECK(node.did() == "prepare shop/web, reopen shop/web, arm shop/web");
   node.enrolment->released("shop/web");
   CHECK(node.did() == "offer shop/web as spiffe://x");

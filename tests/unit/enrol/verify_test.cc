@@ -70,7 +70,7 @@ TEST_CASE(
     "a proxy that comes back after its listeners were replaced lets go of them and is offered the new") {
   TestNode node;
   node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
-  node.capture.served = true;
+  node.capture.served_elsewhere = true;
   node.connected = false;
   node.start();
   node.enrolment->set_wanted({web()}, kAlive);
@@ -85,7 +85,7 @@ TEST_CASE(
   given.inbound.emplace_back(ends[1]);
   node.enrolment->old_listeners(std::move(given));
   CHECK(node.did() == "removed shop/web");
-  node.enrolment->proxy_synced();
+  node.proxy_synced();
   CHECK(node.did().empty());
   CHECK_FALSE(node.pod().accepting);
   node.enrolment->released("shop/web");

@@ -5,7 +5,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "agent/serve/proxy_server.h"
+#include "agent/serve/pod_fanout.h"
 #include "nodeproxy/config/mesh.pb.h"
 
 using namespace weir;
@@ -231,7 +231,7 @@ TEST_CASE("certificates, acceptances and releases go both ways") {
   CHECK(proxy.hear(agent).certificate_refused().retry());
 }
 
-TEST_CASE("the newest proxy that says Hello replaces the older, and goes on from what was applied") {
+TEST_CASE("a second proxy is told everything beside the first, and is the active one until it goes") {
   Agent agent;
   agent.server.publish(world("a"));
   Proxy old(agent);
@@ -240,18 +240,66 @@ TEST_CASE("the newest proxy that says Hello replaces the older, and goes on from
   const auto first = old.hear(agent).update();
   old.ack(first.version());
   agent.heard();
-  Proxy young(agent);
-  CHECK_FALSE(old.ended(agent));  // silent ones replace nobody
-  young.hello();
-  CHECK(old.ended(agent));
-  CHECK(agent.heard() == "hello fake, gone");
-  CHECK(young.hear(agent).has_welcome());
-  const auto full = young.hear(agent).update();
-  CHECK(full.full_state());
-  CHECK(full.version() > first.version());
-  young.ack(full.version());
-  CHECK(agent.heard() == "ack, synced");
+  const ProxyLink* before = agent.server.active();
+  {
+    Proxy young(agent);
+    CHECK(agent.server.active() == before);  // one that is silent is not the active one
+    young.hello();
+    CHECK(agent.heard() == "hello fake");
+    CHECK(young.hear(agent).has_welcome());
+    const auto full = young.hear(agent).update();
+    CHECK(full.full_state());
+    CHECK(full.version() > first.version());
+    young.ack(full.version());
+    CHECK(agent.heard() == "ack, synced");
+    CHECK(agent.server.active() != before);
+    CHECK(agent.server.links().size() == 2);
+    agent.server.publish(world("b"));
+    CHECK(young.hear(agent).update().changed_size() == 1);
+    CHECK(old.hear(agent).update().changed_size() == 1);
+    CHECK_FALSE(old.ended(agent));
+  }
+  CHECK(agent.heard() == "gone");
+  CHECK(agent.server.active() == before);
   CHECK(agent.server.has_link_of_cgroup(7));
+}
+
+TEST_CASE("pods are told to every proxy, and released when the last of them has let go or is gone") {
+  Agent agent;
+  agent.server.publish(world("a"));
+  PodFanout fanout(agent.server);
+  const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const PodDescriptors pod{"u1", "spiffe://x", null.get(), {null.get()}, {null.get()}, 15001, 32768, 60999};
+  CHECK_FALSE(fanout.connected());
+  CHECK_FALSE(fanout.offer(pod));
+  CHECK_FALSE(fanout.gone("u1", true));
+  const auto join = [&](Proxy& proxy) {
+    proxy.hello();
+    proxy.hear(agent);
+    proxy.ack(proxy.hear(agent).update().version());
+    agent.heard();
+  };
+  Proxy old(agent);
+  join(old);
+  CHECK(fanout.connected());
+  std::optional<Proxy> young(std::in_place, agent);
+  join(*young);
+  CHECK(fanout.offer(pod));
+  CHECK(old.hear(agent).local_pod().uid() == "u1");
+  CHECK(young->hear(agent).local_pod().uid() == "u1");
+
+  CHECK(fanout.gone("u1", true));
+  CHECK(old.hear(agent).local_pod_gone().uid() == "u1");
+  CHECK(young->hear(agent).local_pod_gone().removed());
+  CHECK_FALSE(fanout.released(*agent.server.links()[0], "u1"));
+  CHECK_FALSE(fanout.released(*agent.server.links()[0], "u1"));  // said twice counts once
+  CHECK(fanout.released(*agent.server.links()[1], "u1"));
+  CHECK(fanout.released(*agent.server.links()[1], "of an earlier agent"));
+
+  CHECK(fanout.gone("u2", false));
+  CHECK_FALSE(fanout.released(*agent.server.links()[0], "u2"));
+  CHECK(fanout.left(*agent.server.links()[1]) == std::vector<std::string>{"u2"});
+  CHECK(fanout.left(*agent.server.links()[1]).empty());
 }
 
 TEST_CASE("a proxy that goes is reported once") {

@@ -28,7 +28,7 @@ struct Silent final : LanePoolEvents {
 struct Pooled {
   io::SimWorld world{7};
   io::SimDriver& driver = world.add_driver(0);
-  net::PortRanges ports{0, 1};
+  net::PortRanges ports{0, 1, 1};
   Silent events;
   LanePool lanes{driver, events, ports};
   HttpPool pool{driver, lanes, ports};
