@@ -163,25 +163,27 @@ std::map<std::string, std::string> App::broken_parts(const std::string& uid) {
 // Tests one pod's capture and puts back what somebody took away.
 void App::check_and_mend(const PodStatus& pod) {
   const std::string &uid = pod.spec.uid, name = pod.spec.name.text();
-  auto broken = broken_parts(uid);
+  const auto found = broken_parts(uid);
   auto& known = broken_[uid];
-  if (!broken.empty()) {
-    const bool is_new = broken != known;
-    if (is_new) {
-      for (const auto& [check, detail] : broken) log::error("pod {}: {}: {}", name, check, detail);
-    }
-    PodSpec spec{uid, pod.netns_path, pod.spec.addresses};
-    // The namespace that is captured, whatever its path leads to by now: of that Enrolment takes care.
-    if (const auto held = redirect_->listeners(uid)) spec.netns_fd = held->netns_fd;
-    auto mended = redirect_->prepare(spec);
-    if (mended) mended = redirect_->arm(uid);
-    if (!mended && is_new) {
-      log::error("pod {}: capture cannot be mended: {}", name, mended.error().describe());
-    }
-    broken = broken_parts(uid);
-    if (broken.empty()) log::warn("pod {}: capture mended", name);
+  if (found.empty()) return known.clear();
+  PodSpec spec{uid, pod.netns_path, pod.spec.addresses};
+  // The namespace that is captured, whatever its path leads to by now: of that Enrolment takes care.
+  const auto held = redirect_->listeners(uid);
+  if (held) spec.netns_fd = held->netns_fd;
+  auto mended = redirect_->prepare(spec);
+  if (mended) mended = redirect_->arm(uid);
+  auto left = broken_parts(uid);
+  if (!left.empty() && held && !owns_addresses(held->netns_fd, pod.spec.addresses)) {
+    // Nobody broke it: the runtime has taken the network of a pod that ends down, and its object will go too.
+    log::debug("pod {}: its network has been taken down", name);
+    return known.clear();
   }
-  known = std::move(broken);
+  if (found != known) {
+    for (const auto& [check, detail] : found) log::error("pod {}: {}: {}", name, check, detail);
+    if (!mended) log::error("pod {}: capture cannot be mended: {}", name, mended.error().describe());
+  }
+  if (left.empty()) log::warn("pod {}: capture mended", name);
+  known = std::move(left);
 }
 
 // Every second the capture of some pods is tested, in turn; of changed rules and routes the agent hears at once.

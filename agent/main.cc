@@ -106,10 +106,12 @@ void add_node_options(CLI::App& cli, AgentOptions& options) {
   cli.add_option("--cni-plugin", options.cni_plugin, "weir-cni to install; empty: beside this program");
 }
 
-// The plugin's three places belong together: an installed plugin without a socket would hold every pod back.
-bool cni_options_fit(const AgentOptions& options) {
-  const bool installs = !options.cni_conf_dir.empty();
-  return installs == !options.cni_bin_dir.empty() && (!installs || !options.cni_socket.empty());
+// The plugin's places belong together: an installed plugin without a socket would hold every pod back. Who takes it away
+// needs none.
+bool cni_options_fit(const AgentOptions& options, bool uninstalls) {
+  const bool installed = !options.cni_conf_dir.empty();
+  return installed == !options.cni_bin_dir.empty() &&
+         (!installed || uninstalls || !options.cni_socket.empty());
 }
 
 }  // namespace
@@ -181,7 +183,7 @@ int main(int argc, char** argv) {
   if (*retire) return ca_retire(options, root_id);
   if (*list) return ca_list(options);
   if (!names_are_good(options)) return 2;
-  if (!cni_options_fit(options)) {
+  if (!cni_options_fit(options, uninstall_command->parsed())) {
     log::error("--cni-bin-dir and --cni-conf-dir go together, and need --cni-socket");
     return 2;
   }

@@ -335,7 +335,7 @@ bool Enrolment::has_identity(const std::string& identity) const {
 }
 
 bool Enrolment::settled() const {
-  return channel_.connected() && std::ranges::all_of(pods_, [](const auto& entry) {
+  return adopted_ && channel_.connected() && std::ranges::all_of(pods_, [](const auto& entry) {
            const Pod& pod = entry.second;
            return !pod.wanted || (pod.state == PodState::captured && pod.accepting);
          });

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -75,6 +76,14 @@ Result<NamespaceView> look_inside(int netns_fd) {
     if (!asked) return std::unexpected(asked.error());
     return view;
   });
+}
+
+bool owns_addresses(int netns_fd, const std::vector<std::string>& addresses) {
+  const auto inside = look_inside(netns_fd);
+  return inside && std::ranges::all_of(addresses, [&](const std::string& text) {
+           const auto address = Ip::parse(text);
+           return address && inside->addresses.contains(*address);
+         });
 }
 
 }  // namespace weir::agent

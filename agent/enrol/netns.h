@@ -26,5 +26,8 @@ struct NamespaceView {
   std::vector<std::string> links;  // their names
 };
 Result<NamespaceView> look_inside(int netns_fd);
+// Whether every one of these is an address of the namespace. Where the runtime takes a pod's network down, before its object
+// goes, none is, and the routes that had them as their source went with them.
+bool owns_addresses(int netns_fd, const std::vector<std::string>& addresses);
 
 }  // namespace weir::agent

@@ -139,6 +139,10 @@ class Node:
             run("ip", "route", "replace", subnet, "via", via)
             for other in others:
                 run("ip", "-n", other.name, "route", "replace", subnet, "via", via)
+        for other in others:  # and back, where they were there before: this one has booted
+            for subnet in self.control_plane.kubectl("get", "node", other.name, "--ignore-not-found",
+                                                     "-o", "jsonpath={.spec.podCIDRs[*]}").split():
+                run("ip", "-n", self.name, "route", "replace", subnet, "via", other.addresses[1 if ":" in subnet else 0])
 
     def stop(self):
         """Power off: SIGKILL to its pid 1. The directory stays: start() and join() boot it again."""

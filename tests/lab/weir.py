@@ -79,8 +79,8 @@ class NodeWeir:
         return program(self.lab.build, name)
 
     def common_flags(self):
-        cni = ["--cni-socket", self.directory / "cni.sock", "--cni-bin-dir", self.directory / "cni-bin",
-               "--cni-conf-dir", self.directory / "cni-conf"] if self.lab.options["cni"] else []
+        cni = ["--cni-bin-dir", self.directory / "cni-bin", "--cni-conf-dir", self.directory / "cni-conf"]
+        cni = cni if self.lab.options["cni"] else []
         return [*cni, "--node", self.node, "--source", self.lab.directory / "source", "--state-dir", self.directory / "state",
                 "--shared-dir", self.lab.directory / "shared", "--bpffs", self.directory / "bpf", "--netns-dir", NETNS_DIR,
                 "--cgroup-root", cgroup_root(), "--kubepods-cgroup", self.lab.cgroup.path / self.node / "kubepods"]
@@ -92,6 +92,7 @@ class NodeWeir:
                 "--ca-dir", self.lab.directory / "ca", "--cert-ttl", options["cert_ttl"],
                 "--proxy-socket", self.directory / "agent.sock", "--admin-socket", self.admin_socket("agent"),
                 "--metrics-listen", f"0.0.0.0:{15021 + 10 * self.turn('agent')}", "--listeners", options["workers"],
+                *(["--cni-socket", self.directory / "cni.sock"] if options["cni"] else []),
                 "--log-level", options["log_level"], *options["agent_flags"]]
 
     def proxy_command(self):
