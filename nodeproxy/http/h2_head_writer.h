@@ -27,7 +27,7 @@ class HeadWriter {
 
  private:
   void add(std::string_view name, std::string_view value);
-  const char* add_all(const Headers& headers, bool from_upgrade);
+  const char* add_all(const Headers& headers, bool extended);
   void add_length(const Head& head);
   void clear();
 

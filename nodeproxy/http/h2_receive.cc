@@ -288,7 +288,7 @@ void Callbacks::request_received(Connection& c, Stream* stream, bool end) {
   stream->head_received = stream->announced = true;
   c.keep_head(stream);
   stream->head_request = head.method == "HEAD";
-  stream->connect = stream->tunnel = head.method == "CONNECT";
+  stream->connect = stream->tunnel = head.method == "CONNECT" || head.is_extended_connect();
   if (c.reader_.too_large()) {
     c.broken_rule_ = "the head is above its limit";
     c.events_.on_head_too_large(stream->id, std::move(head), end);

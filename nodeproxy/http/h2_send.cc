@@ -8,6 +8,7 @@
 
 #include "nodeproxy/http/h2_callbacks.h"
 #include "nodeproxy/http/h2_head_writer.h"
+#include "nodeproxy/http/h2_rules.h"
 
 namespace weir::http::h2 {
 namespace {
@@ -52,8 +53,8 @@ Result<uint32_t> Connection::request(const Head& head, bool end) {
   const bool used_up = nghttp2_session_get_next_stream_id(session_.get()) > INT32_MAX;
   if (goaway_received_ || goaway_sent_ || used_up) return weir::fail(Source::upstream, Reason::draining);
   if (!can_open()) return weir::fail(Source::upstream, Reason::overloaded);
-  if (!head.upgrade.empty() && !takes_extended_connect())
-    return weir::fail(Source::upstream, Reason::upgrade_refused);
+  const bool extended = goes_as_extended_connect(head);
+  if (extended && !takes_extended_connect()) return weir::fail(Source::upstream, Reason::upgrade_refused);
   const char* rule = writer_->request(head);
   if (!rule && end && head.content_length.value_or(0) > 0) rule = "a length was declared for no body";
   if (rule) {
@@ -69,7 +70,7 @@ Result<uint32_t> Connection::request(const Head& head, bool end) {
   stream->announced = stream->head_sent = true;
   stream->finish_asked = end;
   stream->head_request = head.method == "HEAD";
-  stream->connect = head.method == "CONNECT" || !head.upgrade.empty();
+  stream->connect = head.method == "CONNECT" || extended;
   if (head.content_length && !stream->connect) stream->length_left = *head.content_length;
   ++open_;
   ++counters_.streams;
