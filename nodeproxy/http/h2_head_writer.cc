@@ -15,6 +15,11 @@ uint8_t* octets(std::string_view text) {
 
 }  // namespace
 
+HeadWriter& writer() {
+  thread_local HeadWriter one;
+  return one;
+}
+
 void HeadWriter::clear() {
   fields_.clear();
   bytes_ = 0;
