@@ -68,7 +68,7 @@ ConnectPlan to_proxy(int netns_fd, const Ip& source, const SocketAddress& to, So
 
 ConnectPlan to_outside(int netns_fd, const Ip& source, const SocketAddress& to) {
   io::SocketSpec spec{.netns_fd = netns_fd, .bind = {source, 0}, .v6 = !to.ip.is_v4()};
-  spec.user_timeout_ms = limits::tcp_user_timeout_ms;
+  spec.keepalive = true;
   spec.reset_on_close = true;
   return {spec, to, nullptr, {}};
 }
