@@ -125,6 +125,7 @@ io::Task<void> Exchange::tries(http::Piece first) {
       } else {
         why = attempt.error();
       }
+      why = in_time(std::move(why));
       again = !cancelled() && may_retry(attempt ? &*attempt : nullptr, why);
     }  // the place on the connection is given back before anything else is done
     if (again) {

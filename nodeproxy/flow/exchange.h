@@ -76,6 +76,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   void begin_response(Try& attempt, http::Head& head);
   void limit_by_grpc_timeout();
   io::TimePoint deadline_of_try() const;
+  Error in_time(Error why) const;
   void begin_mirrors(const http::Piece& first);
   void mirror(const http::Piece& piece);
   bool may_retry(const Try* attempt, const Error& why);
@@ -120,6 +121,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   std::vector<uint64_t> tried_;
   std::optional<Error> why_;                             // what ended it; the first stands
   io::TimePoint begun_, moved_, deadline_ = io::kNever;  // moved_: a byte last passed, either way
+  io::TimePoint try_deadline_ = io::kNever;
   io::Clock::duration retry_after_{};
   uint32_t attempts_ = 0;
   uint16_t wanted_status_ = 0;  // the answer that is tried again
