@@ -9,16 +9,20 @@
 #include "agent/app.h"
 #include "agent/identity/authority.h"
 #include "agent/why.h"
+#include "nodeproxy/config/mesh.pb.h"
 
 namespace weir::agent {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-const char* word(Sync::StandIn stand_in) {
+const char* word(const ResourceId& id, Sync::StandIn stand_in) {
   switch (stand_in) {
     case Sync::StandIn::last_good: return "its last good form";
-    case Sync::StandIn::invalid: return "an invalid policy: its Allow matches nothing, its Deny everything";
+    case Sync::StandIn::invalid:
+      return id.kind == mesh::v1::ROUTES
+                 ? "a table that answers every request with 500"
+                 : "an invalid policy: its Allow matches nothing, its Deny everything";
     case Sync::StandIn::left_out: break;
   }
   return "nothing";
@@ -112,7 +116,7 @@ std::string App::status_json() const {
     proxy["applied_version"] = link->sync().applied_version();
     for (const auto& [id, entry] : link->sync().quarantine()) {
       quarantine.push_back(
-          {{"object", id.text()}, {"error", entry.error}, {"stands_in", word(entry.stand_in)}});
+          {{"object", id.text()}, {"error", entry.error}, {"stands_in", word(id, entry.stand_in)}});
     }
   }
   out["quarantine"] = std::move(quarantine);

@@ -3,6 +3,7 @@
 // or a file on the config thread, keeps certificates, serves metrics and the admin socket, and drains on SIGTERM.
 // Threads: main (signals), config (agent link, certificates), one per worker, access-log writer, admin.
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -36,7 +37,7 @@ class App final : public config::AgentEvents {
   explicit App(AppOptions options);
   ~App() override;
 
-  // Blocks until drained after SIGTERM or SIGINT. Errors: what kept it from starting.
+  // Blocks until drained after SIGTERM or SIGINT. Errors: what kept it from starting; no thread is left then either.
   Status run();
 
  private:
@@ -56,11 +57,12 @@ class App final : public config::AgentEvents {
   void pod_accepting(const std::string& uid);
   void pod_released(const std::string& uid);
 
+  Status start();
   Status start_workers();
   Status start_admin();
   Status start_config();
   void wait_for_signal();
-  void drain();
+  void drain(std::chrono::seconds limit);  // and ends every thread
 
   // Admin thread.
   admin::ProcessView view(bool rows = false);

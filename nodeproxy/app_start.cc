@@ -50,12 +50,21 @@ Status App::run() {
     if (!log_writer) return std::unexpected(log_writer.error());
     log_writer_ = std::move(*log_writer);
   }
+  if (const Status status = start(); !status) {
+    drain(
+        std::chrono::seconds(0));  // what did start is ended: a thread that nobody joined aborts the process
+    return status;
+  }
+  wait_for_signal();
+  drain(std::chrono::seconds(options_.drain_seconds));
+  log::info("drained");
+  return {};
+}
+
+Status App::start() {
   if (const Status status = start_workers(); !status) return status;
   if (const Status status = start_admin(); !status) return status;
-  if (const Status status = start_config(); !status) return status;
-  wait_for_signal();
-  drain();
-  return {};
+  return start_config();
 }
 
 Status App::start_workers() {
@@ -180,15 +189,13 @@ void App::wait_for_signal() {
   }
 }
 
-void App::drain() {
+void App::drain(std::chrono::seconds limit) {
   draining_ = true;
-  const auto limit = std::chrono::seconds(options_.drain_seconds);
   for (const auto& worker : workers_) worker->post([limit](Worker& to) { to.drain(limit); });
   for (std::thread& thread : threads_) thread.join();
   if (link_) link_->stop();
   if (config_thread_.joinable()) config_thread_.join();
   http_.stop();
-  log::info("drained");
 }
 
 admin::ProcessView App::view(bool rows) {

@@ -1,6 +1,7 @@
 // Differences, acknowledgements and quarantine. See sync.h.
 #include "agent/serve/sync.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "nodeproxy/config/mesh.pb.h"
@@ -8,6 +9,38 @@
 namespace weir::agent {
 
 namespace pb = weir::mesh::v1;
+
+namespace {
+
+// What stands in for one that a proxy never accepted, where leaving it out would let through what it was to govern: a
+// policy whose Allow matches nothing and whose Deny everything, a table of routes that answers every request with 500.
+std::optional<std::string> invalid_form(const std::string& refused, const std::string& error) {
+  pb::Resource wanted, out;
+  if (!wanted.ParseFromString(refused)) return std::nullopt;
+  if (wanted.has_policy()) {
+    out.mutable_policy()->Swap(wanted.mutable_policy());
+    out.mutable_policy()->set_invalid(true);
+    out.mutable_policy()->clear_rules();
+    return serialize(out);
+  }
+  if (!wanted.has_routes()) return std::nullopt;
+  const pb::RouteTable& from = wanted.routes();
+  pb::RouteTable& table = *out.mutable_routes();
+  table.set_name(from.name());
+  table.set_service(from.service());
+  table.set_consumer_namespace(from.consumer_namespace());
+  *table.mutable_ports() = from.ports();
+  pb::RouteRule& rule = *table.add_rules();
+  rule.set_name(from.name() + "/refused");
+  rule.set_grpc(std::ranges::any_of(from.rules(), [](const pb::RouteRule& one) { return one.grpc(); }));
+  rule.set_invalid("the proxy refused these routes: " + error);
+  table.add_matches();
+  return serialize(out);
+}
+
+bool has_invalid_form(const ResourceId& id) { return id.kind == pb::POLICY || id.kind == pb::ROUTES; }
+
+}  // namespace
 
 Sync::Sync(std::shared_ptr<const Resources> last_good, uint64_t version_floor)
     : last_good_(last_good ? std::move(last_good) : std::make_shared<const Resources>()),
@@ -32,13 +65,7 @@ std::optional<std::string> Sync::stand_in(const ResourceId& id, const Quarantine
       const auto found = good.find(id);
       return found == good.end() ? std::nullopt : std::optional(found->second);
     }
-    case StandIn::invalid: {
-      pb::Resource resource;
-      if (!resource.ParseFromString(entry.refused) || !resource.has_policy()) return std::nullopt;
-      resource.mutable_policy()->set_invalid(true);
-      resource.mutable_policy()->clear_rules();
-      return serialize(resource);
-    }
+    case StandIn::invalid: return invalid_form(entry.refused, entry.error);
     case StandIn::left_out: break;
   }
   return std::nullopt;
@@ -86,19 +113,17 @@ bool Sync::put_in_quarantine(const ResourceId& id, const std::string& error) {
   if (wanted == wanted_->end()) return false;
   const auto [entry, is_new] =
       quarantine_.try_emplace(id, Quarantined{wanted->second, StandIn::last_good, error});
-  const bool is_policy = id.kind == pb::POLICY;
+  const StandIn without_last_good = has_invalid_form(id) ? StandIn::invalid : StandIn::left_out;
   if (is_new) {
     // The last good form only helps when there is one and it is another.
     const auto good = last_good()->find(id);
     if (good != last_good()->end() && good->second != wanted->second) return true;
-    entry->second.stand_in = is_policy ? StandIn::invalid : StandIn::left_out;
+    entry->second.stand_in = without_last_good;
     return true;
   }
   entry->second.error = error;
   switch (entry->second.stand_in) {
-    case StandIn::last_good:
-      entry->second.stand_in = is_policy ? StandIn::invalid : StandIn::left_out;
-      return true;
+    case StandIn::last_good: entry->second.stand_in = without_last_good; return true;
     case StandIn::invalid: entry->second.stand_in = StandIn::left_out; return true;
     case StandIn::left_out: break;
   }

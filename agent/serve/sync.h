@@ -2,9 +2,10 @@
 // What one proxy has, and what to send next: full state first, then only differences, one update in flight.
 //
 // Concept: an update is applied whole or refused whole with the object at fault. That object is put in quarantine, and
-// stands in with its last good form, or, for a policy that was never accepted, as `invalid` (its Allow matches nothing,
-// its Deny everything), or is left out; then the rest is sent again. So one tenant cannot freeze a node. Quarantine ends
-// when the object itself changes, or with a new proxy.
+// stands in with its last good form, or, for a policy or a table of routes that was never accepted, as `invalid` (the
+// policy's Allow matches nothing, its Deny everything; the table's requests are answered 500), or is left out; then the
+// rest is sent again. So one tenant cannot freeze a node, and nothing gets through because it is unreadable. Quarantine
+// ends when the object itself changes, or with a new proxy.
 // Owner: ProxyLink. Thread: one; pure, no socket.
 #include <cstdint>
 #include <map>

@@ -30,8 +30,12 @@ inline constexpr auto unknown_destination_hold = 1s;  // wait for news of an add
 inline constexpr auto certificate_wait = 10s;         // a pod's connections wait for its certificate
 inline constexpr auto lane_idle = 60s;                // a lane without sessions
 inline constexpr auto lane_ping = 15s;                // silence on a lane with sessions before PING
-inline constexpr int tcp_user_timeout_ms = 20'000;    // dead peers (TCP_USER_TIMEOUT)
-inline constexpr auto accept_pause = 100ms;           // after EMFILE or ENOMEM
+inline constexpr int tcp_user_timeout_ms =
+    20'000;  // a dead proxy at the other end of a lane (TCP_USER_TIMEOUT)
+// A dead peer of a connection that is an application's own: probes, but no user time-out, which would end a live peer
+// that has stopped reading for that long (tcp(7)).
+inline constexpr int keepalive_idle_s = 60, keepalive_interval_s = 10, keepalive_probes = 3;
+inline constexpr auto accept_pause = 100ms;  // after EMFILE or ENOMEM
 inline constexpr auto drain_default = 30s;
 
 // Memory.

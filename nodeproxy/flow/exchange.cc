@@ -18,12 +18,13 @@ balance::Outcome::Kind kind_of(uint16_t status) {
   return status == 429 ? balance::Outcome::Kind::busy : balance::Outcome::Kind::ok;
 }
 
-// Whether a 101, or a 2xx to CONNECT, has turned the exchange into a tunnel.
+// Whether a 2xx agrees to a tunnel; an upgrade of HTTP/1.1 is agreed to by 101.
+bool asks_for_tunnel(const http::Head& request) {
+  return request.method == "CONNECT" || request.is_extended_connect();
+}
+
 bool becomes_tunnel(const http::Head& request, const http::Head& response) {
-  if (response.status == 101) return true;
-  return response.status / 100 == 2 &&
-         (request.method == "CONNECT" ||
-          (request.version == http::Version::http_2 && !request.upgrade.empty()));
+  return response.status == 101 || (response.status / 100 == 2 && asks_for_tunnel(request));
 }
 
 }  // namespace
@@ -65,6 +66,7 @@ io::Task<void> Exchange::run(http::Piece first) {
 }
 
 io::Task<void> Exchange::serve(http::Piece first) {
+  if (head_->version == http::Version::http_2 && asks_for_tunnel(*head_)) hold(first);
   whole_ = first.end;
   LocalPod& pod = client_.flow.owner;
   const Permit in_flight(++pod.request_count);
@@ -97,7 +99,7 @@ io::Task<void> Exchange::serve(http::Piece first) {
     }
   }
   moved_ = begun_;
-  if (!plan_.mirrors.empty()) begin_mirrors(first);
+  if (!plan_.mirrors.empty() && !held_) begin_mirrors(first);  // a tunnel's bytes are for one reader
   co_await tries(std::move(first));
   for (const auto& pipe : mirrors_) pipe->close(in_order_);
 }
@@ -123,6 +125,7 @@ io::Task<void> Exchange::tries(http::Piece first) {
       } else {
         why = attempt.error();
       }
+      why = in_time(std::move(why));
       again = !cancelled() && may_retry(attempt ? &*attempt : nullptr, why);
     }  // the place on the connection is given back before anything else is done
     if (again) {
@@ -169,7 +172,7 @@ io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
   }
   const Status written = co_await upstream.write(std::move(out), attempt.deadline);
   if (!written) co_return written;
-  if (whole_) co_return co_await pass_response(attempt);
+  if (whole_ || held_) co_return co_await pass_response(attempt);
   io::ChildScope passing(driver());
   passing.spawn(pass_request(attempt));
   const Status passed = co_await pass_response(attempt);
@@ -209,6 +212,15 @@ io::Task<void> Exchange::pass_request(Try& attempt) {
     const Status written = co_await upstream.write(std::move(*piece), io::kNever);
     if (!written || last) co_return;
   }
+}
+
+// What a client says over HTTP/2 into a tunnel that nobody has agreed to waits, since a server that does not agree would
+// read it as something else: over HTTP/1.1 as its next request, past every policy.
+void Exchange::hold(http::Piece& first) {
+  held_ = true;
+  request_over_ = std::exchange(first.end, false);
+  kept_bytes_ = first.body.size();
+  if (!first.body.empty()) kept_.push_back(std::exchange(first.body, io::Buffer()));
 }
 
 // A copy of what is passed on, as long as another try may follow and it is not too much.
@@ -291,6 +303,7 @@ void Exchange::begin_response(Try& attempt, http::Head& head) {
 
 // After a switch both directions are bytes, each until its own end.
 io::Task<Status> Exchange::tunnel(Try& attempt, http::Piece head) {
+  bool over = head.end;
   Status written = co_await stream_.write(std::move(head), io::kNever);
   if (!written) {
     attempt.client_error = written.error();
@@ -298,23 +311,22 @@ io::Task<Status> Exchange::tunnel(Try& attempt, http::Piece head) {
     co_return written;
   }
   io::ChildScope passing(driver());
-  if (whole_) passing.spawn(pass_request(attempt));  // else it is being passed on already
+  if (whole_ || held_) passing.spawn(pass_request(attempt));  // else it is being passed on already
   Status ended;
-  for (;;) {
+  while (!over) {
     auto piece = co_await attempt.lease.stream().read(io::kNever);
     if (!piece) {
       ended = std::unexpected(piece.error());
       break;
     }
     note_response(*piece);
-    const bool last = piece->end;
+    over = piece->end;
     written = co_await stream_.write(std::move(*piece), io::kNever);
     if (!written) {
       attempt.client_error = written.error();
       ended = written;
       break;
     }
-    if (last) break;
   }
   if (!ended) passing.cancel();
   co_await passing.join();

@@ -59,6 +59,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   io::Task<Result<Try>> lease_to(Try attempt);
   io::Task<Status> admit_connection(upstream::HttpPool::Want& want, io::TimePoint deadline);
   io::Task<Result<Try>> reach_application();
+  void hold(http::Piece& first);
   void keep(const http::Piece& piece);
   io::Task<Status> forward(Try& attempt, http::Piece& first);
   io::Task<void> pass_request(Try& attempt);
@@ -75,6 +76,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   void begin_response(Try& attempt, http::Head& head);
   void limit_by_grpc_timeout();
   io::TimePoint deadline_of_try() const;
+  Error in_time(Error why) const;
   void begin_mirrors(const http::Piece& first);
   void mirror(const http::Piece& piece);
   bool may_retry(const Try* attempt, const Error& why);
@@ -119,10 +121,12 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   std::vector<uint64_t> tried_;
   std::optional<Error> why_;                             // what ended it; the first stands
   io::TimePoint begun_, moved_, deadline_ = io::kNever;  // moved_: a byte last passed, either way
+  io::TimePoint try_deadline_ = io::kNever;
   io::Clock::duration retry_after_{};
   uint32_t attempts_ = 0;
   uint16_t wanted_status_ = 0;  // the answer that is tried again
   bool whole_ = false;          // the request came in one piece
+  bool held_ = false;           // a CONNECT: nothing behind its head leaves before it is agreed to
   bool kept_all_ = true;        // kept_ is all of it
   bool request_over_ = false;   // its end has been read behind the first piece
   bool responded_ = false;      // a final head has been given to the client

@@ -30,11 +30,23 @@ io::TimePoint Exchange::deadline_of_try() const {
   return std::min(deadline_, driver().now() + *plan_.timeouts.backend_request);
 }
 
+// Who waited in vain knows only that its time was over: that of the request, of this try, or what a connection may take.
+Error Exchange::in_time(Error why) const {
+  const bool waited = why.reason == Reason::detect_timeout || why.reason == Reason::connect_timeout ||
+                      why.reason == Reason::certificate_missing;
+  if (waited && driver().now() >= try_deadline_) {
+    why.reason = try_deadline_ == deadline_ ? Reason::request_timeout : Reason::backend_timeout;
+  } else if (why.reason == Reason::detect_timeout) {
+    why.reason = Reason::connect_timeout;
+  }
+  return why;
+}
+
 // By the newest snapshot: the one that the request was routed by may be gone; its backend is kept by name.
 io::Task<Result<Exchange::Try>> Exchange::reach() {
   Try attempt;
   attempt.begun = driver().now();
-  attempt.deadline = deadline_of_try();
+  attempt.deadline = try_deadline_ = deadline_of_try();
   const config::Service* service = context_.snapshot->services_by_name.find(plan_.service);
   if (!service) co_return weir::fail(Source::local, Reason::no_endpoint);
   balance::Request request = ask(context_, client_.flow.owner, *service, plan_.port, client_.address, tried_);
@@ -68,7 +80,8 @@ io::Task<Result<Exchange::Try>> Exchange::reach() {
 
 // A place on a connection to the endpoint, within the service's circuit breaker.
 io::Task<Result<Exchange::Try>> Exchange::lease_to(Try attempt) {
-  auto want = co_await want_for(client_.flow.owner, attempt.hop, client_.address, attempt.h2);
+  auto want =
+      co_await want_for(client_.flow.owner, attempt.hop, client_.address, attempt.h2, attempt.deadline);
   if (!want) co_return std::unexpected(want.error());
   want->service = plan_.service;
   want->fresh = stale_retried_;
@@ -110,7 +123,7 @@ io::Task<Status> Exchange::admit_connection(upstream::HttpPool::Want& want, io::
 io::Task<Result<Exchange::Try>> Exchange::reach_application() {
   Try attempt;
   attempt.begun = driver().now();
-  attempt.deadline = deadline_of_try();
+  attempt.deadline = try_deadline_ = deadline_of_try();
   attempt.h2 = client_.h2;
   LocalPod* pod = client_.destination();
   const config::Workload* workload = pod ? pod->workload() : nullptr;
@@ -124,7 +137,7 @@ io::Task<Result<Exchange::Try>> Exchange::reach_application() {
   const Status allowed = judge(*workload, client_.dialled.port);
   if (!allowed) co_return std::unexpected(allowed.error());
   judged_link_.enter(pod->judged);
-  auto lease = co_await client_.application();
+  auto lease = co_await client_.application(attempt.deadline);
   if (!lease) co_return std::unexpected(lease.error());
   attempt.lease = std::move(*lease);
   co_return attempt;

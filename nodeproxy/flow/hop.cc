@@ -75,12 +75,15 @@ void label(telemetry::Facts& facts, const Context& context, const LocalPod& sour
   if (hop.way == upstream::Way::plain) facts.labels.destination.principal.clear();
 }
 
-io::Task<std::shared_ptr<const tls::Context>> own_certificate(Context& context, std::string identity) {
-  const io::TimePoint last = context.driver.now() + limits::certificate_wait;
+io::Task<std::shared_ptr<const tls::Context>> own_certificate(Context& context, std::string identity,
+                                                              io::TimePoint deadline) {
+  const io::TimePoint last =
+      std::min<io::TimePoint>(context.driver.now() + limits::certificate_wait, deadline);
   for (;;) {
     auto certificate = context.certificate(identity);
     if (certificate || context.driver.now() >= last) co_return certificate;
-    const Status status = co_await io::sleep(context.driver, kNewsEvery);
+    const Status status = co_await io::sleep(
+        context.driver, std::min<io::Clock::duration>(kNewsEvery, last - context.driver.now()));
     if (!status) co_return nullptr;
   }
 }

@@ -30,6 +30,7 @@ balance::Request ask(const Context& context, const LocalPod& source, const confi
 void label(telemetry::Facts& facts, const Context& context, const LocalPod& source, const Hop& hop);
 telemetry::Security security_of(upstream::Way way);
 // Waits, bounded, for the pod's own certificate; null when it has not come. Never plaintext instead.
-io::Task<std::shared_ptr<const tls::Context>> own_certificate(Context& context, std::string identity);
+io::Task<std::shared_ptr<const tls::Context>> own_certificate(Context& context, std::string identity,
+                                                              io::TimePoint deadline = io::kNever);
 
 }  // namespace weir::flow

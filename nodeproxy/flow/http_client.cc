@@ -50,17 +50,18 @@ telemetry::RequestRow* HttpClient::row(telemetry::Reporter reporter, const Hop& 
   return slot.row;
 }
 
-io::Task<Result<upstream::HttpLease>> HttpClient::application() {
+io::Task<Result<upstream::HttpLease>> HttpClient::application(io::TimePoint deadline) {
   for (const auto& there : applications_) {
     if (!there->can_begin()) continue;
     const bool reused = there->exchanges_begun() > 0;
     co_return upstream::HttpLease(*there, there->begin(), reused);
   }
   Context& context = flow.context;
-  const net::ConnectPlan plan =
+  net::ConnectPlan plan =
       local_uid.empty()
           ? net::to_application(flow.owner.netns_fd(), address.ip, dialled, context.ports.application)
           : net::to_local_pod(flow.owner.netns_fd(), address.ip, dialled, context.ports.application);
+  plan.deadline = deadline;
   auto socket = co_await net::connect(context.driver, plan);
   if (!socket) {
     if (socket.error().reason == Reason::refused && on_refused) on_refused();

@@ -42,7 +42,7 @@ class HttpClient final : private http::ClientConnectionEvents {
   LocalPod* destination() const { return local_uid.empty() ? &flow.owner : flow.context.pod(local_uid); }
   // Inbound, or a pod of this node dialled itself: a place on the connection to the application, dialled when there is
   // none.
-  io::Task<Result<upstream::HttpLease>> application();
+  io::Task<Result<upstream::HttpLease>> application(io::TimePoint deadline);
   // Ends the connections to the application: in order for Reason::none.
   void end_application(Reason why);
   // Resumes when nothing of them is left; not cancellable, since they must not outlive this.

@@ -14,16 +14,17 @@ bool speaks_h2(const balance::Choice& choice, bool client_h2, bool elsewhere) {
   return client_h2 && !(elsewhere && detect::hint_of(protocol, name, service.port) == detect::Hint::http);
 }
 
-io::Task<Result<upstream::HttpPool::Want>> want_for(LocalPod& source, Hop hop, SocketAddress client,
-                                                    bool h2) {
+io::Task<Result<upstream::HttpPool::Want>> want_for(LocalPod& source, Hop hop, SocketAddress client, bool h2,
+                                                    io::TimePoint deadline) {
   upstream::HttpPool::Want want;
   want.key.peer = {source.uid(), client.ip, hop.to, hop.identity};
   want.key.way = hop.way;
   want.key.h2 = h2;
   want.client = client;
   want.netns_fd = source.netns_fd();
+  want.deadline = deadline;
   if (hop.way == upstream::Way::lane) {
-    want.certificate = co_await own_certificate(source.context, source.identity());
+    want.certificate = co_await own_certificate(source.context, source.identity(), deadline);
     if (!want.certificate) co_return fail(Source::local, Reason::certificate_missing);
     want.key.generation = want.certificate->generation();
     want.key.trust_version = want.certificate->trust_version();

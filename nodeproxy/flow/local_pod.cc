@@ -17,6 +17,9 @@ LocalPod::LocalPod(Context& context, std::shared_ptr<const PodDescriptors> descr
           [this] { maybe_release(); }));
     }
   };
+  // Who comes in plain may be anywhere, and die silently; the pod itself cannot.
+  for (size_t i = worker; i < descriptors_->inbound.size(); i += workers)
+    context.driver.set_keepalive(descriptors_->inbound[i].get());
   listen(descriptors_->outbound, &LocalPod::on_outbound);
   listen(descriptors_->inbound, &LocalPod::on_inbound);
 }

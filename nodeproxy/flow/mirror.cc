@@ -34,7 +34,7 @@ bool allowed(MirrorFlow& flow, const Hop& hop) {
   return judge_request(*workload, hop.to.port, {flow.owner.identity(), flow.client.ip}, flow.head).allowed;
 }
 
-io::Task<Result<upstream::HttpLease>> reach(MirrorFlow& flow) {
+io::Task<Result<upstream::HttpLease>> reach(MirrorFlow& flow, io::TimePoint last) {
   Context& context = flow.context;
   const config::Service* service = context.snapshot->services_by_name.find(flow.to.service);
   if (!service) co_return fail(Source::local, Reason::no_endpoint);
@@ -47,7 +47,7 @@ io::Task<Result<upstream::HttpLease>> reach(MirrorFlow& flow) {
   const std::string name = service->name;  // the service goes with its snapshot
   const config::PoolSettings settings = service->traffic.pool;
   auto permit = context.balance.admit(*service, balance::Use::connection, context.driver.now());
-  auto want = co_await want_for(flow.owner, hop, flow.client, speaks_h2(*choice, flow.h2, true));
+  auto want = co_await want_for(flow.owner, hop, flow.client, speaks_h2(*choice, flow.h2, true), last);
   if (!want) co_return std::unexpected(want.error());
   if (!permit && !context.http->has_room(want->key, false)) co_return std::unexpected(permit.error());
   want->service = name;
@@ -79,7 +79,7 @@ io::Task<Status> send(MirrorFlow& flow, http::MessageStream& stream, io::TimePoi
 
 io::Task<void> run(MirrorFlow& flow) {
   const io::TimePoint last = flow.driver().now() + kPatience;
-  auto lease = co_await reach(flow);
+  auto lease = co_await reach(flow, last);
   if (!lease) co_return;
   const Status sent = co_await send(flow, lease->stream(), last);
   if (!sent) {

@@ -18,8 +18,9 @@ uint16_t status_of(Reason reason, Source from) {
     case Reason::denied:
     case Reason::not_allowed:
     case Reason::plaintext_refused:
-    case Reason::policy_changed:
-    case Reason::upgrade_refused: return 403;
+    case Reason::policy_changed: return 403;
+    case Reason::upgrade_refused:
+      return from == Source::upstream ? 501 : 403;  // the server's HTTP/2 takes none
     case Reason::route_not_found: return 404;
     case Reason::header_timeout: return 408;
     case Reason::head_too_large: return from == Source::upstream ? 502 : 431;

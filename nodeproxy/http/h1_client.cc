@@ -1,6 +1,8 @@
 // Requests out, responses in, one at a time. See h1_client.h.
 #include "nodeproxy/http/h1_client.h"
 
+#include "nodeproxy/http/websocket.h"
+
 namespace weir::http {
 namespace {
 
@@ -37,6 +39,7 @@ MessageStream& H1Client::begin() {
   exchange_begun();
   request_whole_ = response_whole_ = answered_ = false;
   reset_.reset();
+  crossing_.reset();
   return *this;
 }
 
@@ -82,16 +85,47 @@ io::Task<void> H1Client::linger() {
   cancel();
 }
 
+// An extended CONNECT is whole with its head, as the GET that it becomes here has no body.
+Status H1Client::begin_request(const Piece& piece) {
+  h1::RequestOptions options;
+  if (piece.end && !piece.trailers) options.whole_bytes = piece.body.size();
+  std::string key;
+  if (piece.head->is_extended_connect()) {
+    options.whole_bytes = 0;
+    const bool websocket = websocket::is_asked_for(*piece.head);
+    if (websocket) options.websocket_key = key = websocket::new_key();
+    crossing_ = websocket ? websocket::accept(key) : std::string();
+    request_whole_ = true;
+  }
+  const auto framing = h1::append_request_head(writer_.head(), *piece.head, options);
+  if (!framing) return std::unexpected(framing.error());
+  writer_.frame(*framing);
+  stream_.decoder().expect_response_to(*piece.head);
+  return {};
+}
+
+// RFC 8441 section 5: what is agreed to by 101 here is agreed to by 200 there. Another 2xx is an answer to a plain GET,
+// and must not pass for an agreement.
+Status H1Client::cross_answer(Head& head) const {
+  if (!crossing_ || head.informational() || (head.status != 101 && head.status / 100 != 2)) return {};
+  if (head.status != 101) return fail(Source::upstream, Reason::bad_response, "no switch, but no refusal");
+  if (!crossing_->empty() && head.headers.get(websocket::kAccept) != *crossing_)
+    return fail(Source::upstream, Reason::bad_response, "Sec-WebSocket-Accept is not of our key");
+  head.status = 200;
+  head.upgrade.clear();
+  head.headers.remove(websocket::kAccept);
+  return {};
+}
+
 io::Task<Status> H1Client::write(Piece piece, io::TimePoint deadline) {
   if (reset_) co_return fail(Source::local, *reset_);
   if (piece.head) {
-    h1::RequestOptions options;
-    if (piece.end && !piece.trailers) options.whole_bytes = piece.body.size();
-    const auto framing = h1::append_request_head(writer_.head(), *piece.head, options);
-    if (!framing) co_return std::unexpected(framing.error());
-    writer_.frame(*framing);
-    stream_.decoder().expect_response_to(*piece.head);
+    const Status begun = begin_request(piece);
+    if (!begun) co_return begun;
   }
+  // What nothing delimits are a tunnel's bytes. Before the switch a server would read them as its next request.
+  if (!piece.body.empty() && writer_.framing() == h1::Body::none && !stream_.tunnel())
+    co_return fail(Source::local, Reason::internal, "a tunnel's bytes before there is one");
   const bool end = piece.end;
   const bool empty = piece.body.empty() && writer_.head().empty() && writer_.framing() != h1::Body::chunked;
   if (!empty) {
@@ -111,6 +145,8 @@ io::Task<Result<Piece>> H1Client::read(io::TimePoint deadline) {
   if (!piece) co_return std::unexpected(as_server(piece.error()));
   answered_ = true;
   if (piece->head && stream_.decoder().at_switch()) stream_.become_tunnel();
+  const Status crossed = piece->head ? cross_answer(*piece->head) : Status();
+  if (!crossed) co_return std::unexpected(crossed.error());
   if (piece->end) response_whole_ = true;
   co_return piece;
 }

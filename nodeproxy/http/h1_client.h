@@ -26,12 +26,16 @@ class H1Client final : public ClientConnection, public MessageStream {
   void watch(Aborted*) override {}  // the exchange is reading
 
  private:
+  Status begin_request(const Piece& piece);
+  Status cross_answer(Head& head) const;
   bool clean() const;
   io::Task<void> linger();
 
   H1Stream stream_;
   H1Writer writer_;
   std::optional<Reason> reset_;
+  // Of an extended CONNECT: what its 101 must accept it with; empty: no WebSocket. None: another request.
+  std::optional<std::string> crossing_;
   bool request_whole_ = true, response_whole_ = true;
   bool answered_ = false;  // a byte of a response has come
 };

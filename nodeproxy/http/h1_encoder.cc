@@ -109,6 +109,7 @@ const char* request(std::string& out, const Head& head, const RequestOptions& op
   if (framed.body == Body::none && !head.content_length) framed.length.reset();  // as it came: it had no body
   Connection connection{.close = options.close, .upgrade = head.upgrade};
   if (const char* rule = append_fields(out, head.headers, connection.te)) return rule;
+  if (!options.websocket_key.empty()) append_field(out, "Sec-WebSocket-Key", options.websocket_key);
   append_framing(out, framed.body, framed.length);
   body = framed.body;
   return append_connection(out, connection);

@@ -16,6 +16,8 @@ namespace weir::http::h1 {
 
 struct RequestOptions {
   bool close = false;  // Connection: close
+  // HTTP/2's extended CONNECT to WebSocket: the key it had none of.
+  std::string_view websocket_key = {};
   // Nothing is to come behind these many bytes of body, and no trailers: the message is here whole, and needs no chunks
   // even if its head does not say how long it is.
   std::optional<uint64_t> whole_bytes = {};

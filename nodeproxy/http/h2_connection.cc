@@ -52,12 +52,15 @@ Connection::Connection(Role role, Events& events, const Settings& settings)
       events_(events),
       settings_(settings),
       frames_(role == Role::server),
-      reader_(settings.head_max_bytes, settings.fields_max),
-      writer_(std::make_unique<HeadWriter>()) {
+      reader_(settings.head_max_bytes, settings.fields_max) {
+  const SessionMemory::Use use(memory_);
   nghttp2_session* session = nullptr;
-  const auto create = role == Role::server ? nghttp2_session_server_new2 : nghttp2_session_client_new2;
-  if (create(&session, Callbacks::all(), this, options()) != 0) std::abort();  // out of memory
+  const auto create = role == Role::server ? nghttp2_session_server_new3 : nghttp2_session_client_new3;
+  if (create(&session, Callbacks::all(), this, options(), memory_.functions()) != 0)
+    std::abort();  // out of memory
   session_.reset(session);
+  memory_.made();
+  take_output();  // a client's preface is written when the session is made
   submit_settings();
   if (role == Role::client)
     nghttp2_session_set_next_stream_id(session, static_cast<int32_t>(settings.first_stream));

@@ -24,6 +24,7 @@
 #include "nodeproxy/http/h2_frames.h"
 #include "nodeproxy/http/h2_glitches.h"
 #include "nodeproxy/http/h2_head_reader.h"
+#include "nodeproxy/http/h2_memory.h"
 #include "nodeproxy/http/h2_stream.h"
 #include "nodeproxy/http/message.h"
 #include "nodeproxy/io/buffer.h"
@@ -33,7 +34,6 @@ struct nghttp2_session;
 
 namespace weir::http::h2 {
 
-class HeadWriter;
 struct Callbacks;
 
 enum class Role : uint8_t { server, client };
@@ -167,6 +167,7 @@ class Connection {
   void add_glitch(Glitch glitch);
   bool may_hold(size_t head_bytes) const;
   void keep_head(Stream* stream);
+  ssize_t take_output();
   void collect_replies();
   void note_end();
 
@@ -189,6 +190,7 @@ class Connection {
   const Role role_;
   Events& events_;
   const Settings settings_;
+  SessionMemory memory_;
   std::unique_ptr<nghttp2_session, SessionDelete> session_;
   std::optional<Error> ended_;
   std::optional<NghttpEnd> nghttp_end_;
@@ -216,7 +218,6 @@ class Connection {
   uint32_t resets_at_ = 0, resets_forgotten_ = 0;
 
   // Sending.
-  std::unique_ptr<HeadWriter> writer_;
   std::vector<std::byte> control_;  // frames that left nghttp2, from control_begin_ on
   size_t control_begin_ = 0;
   uint32_t replies_ = 0;  // RST_STREAM and ACKs in control_

@@ -79,6 +79,8 @@ bool HeadReader::add_known(std::string_view name, std::string_view value) {
       if (kind_ != Kind::trailers) head_.content_length = length;
       return true;
     }
+    // RFC 8441 section 5: of no meaning here, and 1.1 will have one of its own.
+    case 17: return name == "sec-websocket-key" && kind_ == Kind::request && !head_.upgrade.empty();
     default: return false;
   }
 }
@@ -88,11 +90,11 @@ const char* HeadReader::finish() {
   head_.headers.fit();
   if (kind_ == Kind::response) return head_.status < 100 ? "the status is not from 100 to 999" : nullptr;
   if (kind_ == Kind::trailers) return nullptr;
-  const bool tunnel = head_.method == "CONNECT" && head_.upgrade.empty();
-  if (tunnel) {
-    head_.scheme = "http";
-    head_.content_length.reset();
-  }
+  const bool connect = head_.method == "CONNECT", tunnel = connect && head_.upgrade.empty();
+  if (tunnel) head_.scheme = "http";
+  if (connect) head_.content_length.reset();
+  // Routes and policies see one thing, whichever version asks for it.
+  if (connect && !tunnel) head_.method = "GET";
   // What was cut off may be what is missing: such a head is never forwarded.
   if (too_large_) return nullptr;
   return broken_target_rule(head_, tunnel);

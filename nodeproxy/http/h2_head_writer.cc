@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "nodeproxy/http/h2_rules.h"
+#include "nodeproxy/http/websocket.h"
 
 namespace weir::http::h2 {
 namespace {
@@ -13,6 +14,11 @@ uint8_t* octets(std::string_view text) {
 }
 
 }  // namespace
+
+HeadWriter& writer() {
+  thread_local HeadWriter one;
+  return one;
+}
 
 void HeadWriter::clear() {
   fields_.clear();
@@ -25,10 +31,10 @@ void HeadWriter::add(std::string_view name, std::string_view value) {
   bytes_ += name.size() + value.size();
 }
 
-const char* HeadWriter::add_all(const Headers& headers, bool from_upgrade) {
+const char* HeadWriter::add_all(const Headers& headers, bool extended) {
   for (const Field field : headers) {
     if (is_dropped(field.name, field.value)) continue;
-    if (from_upgrade && same_field(field.name, "sec-websocket-key")) continue;
+    if (extended && same_field(field.name, websocket::kKey)) continue;
     if (!is_token(field.name)) return "a field's name is not a token";
     if (nghttp2_check_header_value_rfc9113(octets(field.value), field.value.size()) == 0)
       return "a field's value has a control character, or space at its edge";
@@ -46,7 +52,7 @@ void HeadWriter::add_length(const Head& head) {
 
 const char* HeadWriter::request(const Head& head) {
   clear();
-  const bool extended = !head.upgrade.empty();
+  const bool extended = goes_as_extended_connect(head);
   const bool tunnel = !extended && head.method == "CONNECT";
   if (const char* rule = broken_target_rule(head, tunnel)) return rule;
   add(":method", extended ? std::string_view("CONNECT") : std::string_view(head.method));
@@ -57,7 +63,7 @@ const char* HeadWriter::request(const Head& head) {
   }
   add(":authority", head.authority);
   if (!tunnel && !extended) add_length(head);
-  return add_all(head.headers, extended && head.method != "CONNECT");
+  return add_all(head.headers, extended);
 }
 
 const char* HeadWriter::response(const Head& head, bool to_connect) {
@@ -69,12 +75,12 @@ const char* HeadWriter::response(const Head& head, bool to_connect) {
   const bool without_length =
       head.status < 200 || head.status == 204 || (to_connect && head.status / 100 == 2);
   if (!without_length) add_length(head);
-  return add_all(head.headers, /*from_upgrade=*/false);
+  return add_all(head.headers, /*extended=*/false);
 }
 
 const char* HeadWriter::trailers(const Headers& trailers) {
   clear();
-  return add_all(trailers, /*from_upgrade=*/false);
+  return add_all(trailers, /*extended=*/false);
 }
 
 }  // namespace weir::http::h2

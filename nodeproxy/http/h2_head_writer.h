@@ -2,7 +2,7 @@
 // A head or trailers as the list that nghttp2 compresses: pseudo-headers first, connection-specific fields left out, the
 // length written from what the head says. nghttp2 lower-cases names as it copies them. What is not legal in HTTP/2 is
 // refused, never sent: nghttp2 checks nothing that goes out.
-// Owner: a Connection, one for all its heads. Thread: its worker. The list points into the head: good until either
+// Owner: its thread, one for all its connections. Thread: a worker. The list points into the head: good until either
 // changes.
 #include <nghttp2/nghttp2.h>
 
@@ -27,7 +27,7 @@ class HeadWriter {
 
  private:
   void add(std::string_view name, std::string_view value);
-  const char* add_all(const Headers& headers, bool from_upgrade);
+  const char* add_all(const Headers& headers, bool extended);
   void add_length(const Head& head);
   void clear();
 
@@ -37,6 +37,9 @@ class HeadWriter {
   size_t bytes_ = 0;
   bool too_large_ = false;
 };
+
+// The one of this thread: heads are submitted as soon as they are written.
+HeadWriter& writer();
 
 // The decoded size of what is sent; nghttp2 is given room for it with HPACK at its worst.
 inline constexpr size_t kSentHeadBytesMax = size_t{128} * 1024;

@@ -1,13 +1,16 @@
 // See h2_message.h.
 #include "nodeproxy/http/h2_message.h"
 
+#include "nodeproxy/http/h2_rules.h"
 #include "nodeproxy/http/h2_wire.h"
+#include "nodeproxy/http/websocket.h"
 
 namespace weir::http {
 namespace {
 
 constexpr size_t kBusyBytes = 16 * 1024;
 constexpr size_t kRoomBytes = 64 * 1024;
+constexpr auto kPatience = limits::connect_timeout;  // with a server's SETTINGS, its first words
 
 }  // namespace
 
@@ -67,11 +70,42 @@ void H2Message::credit() {
   wire_.flush();
 }
 
+// RFC 8441 section 5, and RFC 6455 section 4.2 for the server that HTTP/2 has relieved of it.
+Status H2Message::cross(const Piece& piece) {
+  const auto key = piece.head->headers.get(websocket::kKey);
+  if (!key || !websocket::is_key(*key) || piece.head->headers.count(websocket::kKey) > 1)
+    return fail(Source::local, Reason::bad_request, "no valid Sec-WebSocket-Key");
+  if (!piece.end || !piece.body.empty())
+    return fail(Source::local, Reason::bad_request, "a WebSocket's GET with a body");
+  accept_ = websocket::accept(*key);
+  return {};
+}
+
+// Waits for the server's SETTINGS, which say whether it takes an extended CONNECT; one that says nothing takes none.
+io::Task<Status> H2Message::settings(io::TimePoint deadline) {
+  while (!wire_.heard_settings() && !error_) {
+    drained_.clear();
+    const Status waited = co_await drained_.wait(deadline);
+    if (!waited && waited.error().reason == Reason::detect_timeout) break;
+    if (!waited) co_return waited;
+  }
+  if (error_) co_return std::unexpected(*error_);
+  co_return Status();
+}
+
+void H2Message::cross_answer(Head& head) const {
+  if (accept_.empty() || head.status / 100 != 2) return;
+  head.status = 101;
+  head.upgrade = "websocket";
+  head.headers.set(websocket::kAccept, accept_);
+}
+
 Piece H2Message::take() {
   Piece piece;
   if (!heads_.empty()) {
     head_ = std::move(heads_.front());
     heads_.pop_front();
+    cross_answer(head_);
     piece.head = &head_;
     if (head_.informational()) return piece;
   }
@@ -106,6 +140,16 @@ io::Task<Status> H2Message::accepted(io::TimePoint deadline) { co_return co_awai
 io::Task<Status> H2Message::write(Piece piece, io::TimePoint deadline) {
   if (error_) co_return std::unexpected(*error_);
   h2::Connection& connection = wire_.connection();
+  const bool extended = piece.head && stream_ == 0 && h2::goes_as_extended_connect(*piece.head);
+  const bool from_h1 = piece.head && piece.head->version != Version::http_2;
+  if (extended) {
+    const Status crossed = from_h1 ? cross(piece) : Status();
+    if (!crossed) co_return crossed;
+    const Status heard = co_await settings(std::min(deadline, wire_.driver().now() + kPatience));
+    if (!heard) co_return heard;
+  }
+  // The end was the request's; the tunnel's is to come.
+  if (from_h1 && stream_ == 0 && (extended || piece.head->method == "CONNECT")) piece.end = false;
   const bool head_alone = piece.head && piece.end && piece.body.empty() && !piece.trailers;
   if (piece.head && stream_ == 0) {
     const auto opened = connection.request(*piece.head, head_alone);

@@ -40,6 +40,10 @@ class H2Message final : public MessageStream {
   Piece take();
 
  private:
+  // Of a head from HTTP/1.1 that asks for WebSocket: whether it may cross, and what its answer will accept.
+  Status cross(const Piece& piece);
+  io::Task<Status> settings(io::TimePoint deadline);
+  void cross_answer(Head& head) const;
   bool something() const { return !heads_.empty() || !body_.empty() || (end_ && !end_given_) || error_; }
   void credit();
 
@@ -51,6 +55,7 @@ class H2Message final : public MessageStream {
   Head head_;  // the one that was handed out last
   std::vector<io::Buffer> body_;
   std::unique_ptr<Headers> trailers_;
+  std::string accept_;  // of a WebSocket that HTTP/1.1 asked for; empty: another request
   size_t uncredited_bytes_ = 0;
   std::optional<Error> error_;
   bool end_ = false, end_given_ = false;

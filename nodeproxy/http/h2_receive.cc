@@ -141,11 +141,9 @@ void Connection::receive(std::span<const std::byte> bytes) {
   }
 }
 
-// nghttp2 answers by itself: ACKs, RST_STREAM, and, on a connection error of which it tells nobody, GOAWAY. Taking its
-// control frames out at the end of each frame closes the streams that broke a rule and ends the connection at the frame
-// that is to blame, however the bytes were cut.
-void Connection::collect_replies() {
-  if (ended_ || nghttp2_session_get_outbound_queue_size(session_.get()) == 0) return;
+// What nghttp2 has to send but DATA, to control_; below zero: it cannot go on.
+ssize_t Connection::take_output() {
+  const SessionMemory::Use use(memory_);
   collecting_ = true;
   const uint8_t* bytes = nullptr;
   ssize_t n = 0;
@@ -154,6 +152,15 @@ void Connection::collect_replies() {
     control_.insert(control_.end(), first, first + n);
   }
   collecting_ = false;
+  return n;
+}
+
+// nghttp2 answers by itself: ACKs, RST_STREAM, and, on a connection error of which it tells nobody, GOAWAY. Taking its
+// control frames out at the end of each frame closes the streams that broke a rule and ends the connection at the frame
+// that is to blame, however the bytes were cut.
+void Connection::collect_replies() {
+  if (ended_ || nghttp2_session_get_outbound_queue_size(session_.get()) == 0) return;
+  const ssize_t n = take_output();
   if (n < 0) terminate(kInternalError, Reason::internal);
   note_end();
   if (!ended_ && replies_ > kRepliesMax) add_glitch(Glitch::unread_replies);
@@ -288,7 +295,7 @@ void Callbacks::request_received(Connection& c, Stream* stream, bool end) {
   stream->head_received = stream->announced = true;
   c.keep_head(stream);
   stream->head_request = head.method == "HEAD";
-  stream->connect = stream->tunnel = head.method == "CONNECT";
+  stream->connect = stream->tunnel = head.method == "CONNECT" || head.is_extended_connect();
   if (c.reader_.too_large()) {
     c.broken_rule_ = "the head is above its limit";
     c.events_.on_head_too_large(stream->id, std::move(head), end);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "nodeproxy/http/websocket.h"
+
 namespace weir::http::h2 {
 namespace {
 
@@ -44,10 +46,14 @@ const char* broken_target_rule(const Head& head, bool tunnel) {
   if (head.authority.find('@') != std::string::npos) return "the authority has user information";
   if (tunnel) return nullptr;
   if (!is_scheme(head.scheme)) return "the scheme is malformed";
-  if (!head.upgrade.empty() && !is_token(head.upgrade)) return "the protocol is not a token";
+  if (goes_as_extended_connect(head) && !is_token(head.upgrade)) return "the protocol is not a token";
   if (head.path == "*") return head.method == "OPTIONS" ? nullptr : "only OPTIONS asks for *";
   if (!head.path.starts_with('/')) return "the path does not begin with /";
   return is_path(head.path) ? nullptr : "the path has a fragment or a byte beyond visible ASCII";
+}
+
+bool goes_as_extended_connect(const Head& head) {
+  return head.is_extended_connect() || (head.method == "GET" && websocket::is_asked_for(head));
 }
 
 }  // namespace weir::http::h2

@@ -13,5 +13,8 @@ using http_syntax::is_token;
 bool is_dropped(std::string_view name, std::string_view value);
 // Of a request's method, scheme, authority, path and protocol; null: none. `tunnel`: CONNECT without a protocol.
 const char* broken_target_rule(const Head& head, bool tunnel);
+// Whether a request is one of RFC 8441. Of what 1.1 can switch to, only WebSocket is defined for HTTP/2; any other
+// Upgrade is left out, as a server may overlook it (RFC 9110 section 7.8).
+bool goes_as_extended_connect(const Head& head);
 
 }  // namespace weir::http::h2

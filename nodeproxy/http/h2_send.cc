@@ -8,6 +8,7 @@
 
 #include "nodeproxy/http/h2_callbacks.h"
 #include "nodeproxy/http/h2_head_writer.h"
+#include "nodeproxy/http/h2_rules.h"
 
 namespace weir::http::h2 {
 namespace {
@@ -52,24 +53,24 @@ Result<uint32_t> Connection::request(const Head& head, bool end) {
   const bool used_up = nghttp2_session_get_next_stream_id(session_.get()) > INT32_MAX;
   if (goaway_received_ || goaway_sent_ || used_up) return weir::fail(Source::upstream, Reason::draining);
   if (!can_open()) return weir::fail(Source::upstream, Reason::overloaded);
-  if (!head.upgrade.empty() && !takes_extended_connect())
-    return weir::fail(Source::upstream, Reason::upgrade_refused);
-  const char* rule = writer_->request(head);
+  const bool extended = goes_as_extended_connect(head);
+  if (extended && !takes_extended_connect()) return weir::fail(Source::upstream, Reason::upgrade_refused);
+  const char* rule = writer().request(head);
   if (!rule && end && head.content_length.value_or(0) > 0) rule = "a length was declared for no body";
   if (rule) {
     broken_rule_ = rule;
-    return weir::fail(Source::local, writer_->too_large() ? Reason::head_too_large : Reason::bad_request);
+    return weir::fail(Source::local, writer().too_large() ? Reason::head_too_large : Reason::bad_request);
   }
   Stream* stream = streams_.add(nghttp2_session_get_next_stream_id(session_.get()));
   const nghttp2_data_provider body = Callbacks::body_of(stream);
-  if (nghttp2_submit_request(session_.get(), nullptr, writer_->fields().data(), writer_->fields().size(),
+  if (nghttp2_submit_request(session_.get(), nullptr, writer().fields().data(), writer().fields().size(),
                              end ? nullptr : &body, nullptr) < 0)
     std::abort();  // out of memory
   stream->window_bytes = settings_.window_bytes;
   stream->announced = stream->head_sent = true;
   stream->finish_asked = end;
   stream->head_request = head.method == "HEAD";
-  stream->connect = head.method == "CONNECT" || !head.upgrade.empty();
+  stream->connect = head.method == "CONNECT" || extended;
   if (head.content_length && !stream->connect) stream->length_left = *head.content_length;
   ++open_;
   ++counters_.streams;
@@ -80,17 +81,17 @@ Status Connection::respond(uint32_t id, const Head& head, bool end) {
   Stream* stream = streams_.find(id);
   if (!stream || stream->closed || stream->cause != Cause::none || role_ != Role::server || stream->head_sent)
     return weir::fail(Source::downstream, Reason::stream_reset);
-  const char* rule = writer_->response(head, stream->connect);
+  const char* rule = writer().response(head, stream->connect);
   const bool bodyless = stream->head_request || head.status == 204 || head.status == 304;
   if (!rule && end && !bodyless && !stream->connect && head.content_length.value_or(0) > 0)
     rule = "a length was declared for no body";
   if (!rule && end && head.informational()) rule = "an informational answer cannot be the last";
   if (rule) {
     broken_rule_ = rule;
-    return weir::fail(Source::local, writer_->too_large() ? Reason::head_too_large : Reason::bad_response);
+    return weir::fail(Source::local, writer().too_large() ? Reason::head_too_large : Reason::bad_response);
   }
   const auto wire_id = static_cast<int32_t>(id);
-  const std::vector<nghttp2_nv>& fields = writer_->fields();
+  const std::vector<nghttp2_nv>& fields = writer().fields();
   if (head.informational()) {
     nghttp2_submit_headers(session_.get(), NGHTTP2_FLAG_NONE, wire_id, nullptr, fields.data(), fields.size(),
                            nullptr);
@@ -137,9 +138,9 @@ void Connection::finish(uint32_t id, std::unique_ptr<Headers> trailers) {
   if (stream->length_left != kLengthUnknown && stream->length_left > 0)
     return fault(stream, broken_reason(), kInternalError, "the body is shorter than was declared");
   if (trailers && !trailers->empty()) {
-    if (const char* rule = writer_->trailers(*trailers))
+    if (const char* rule = writer().trailers(*trailers))
       return fault(stream, broken_reason(), kInternalError, rule);
-    if (!writer_->fields().empty()) stream->trailers = std::move(trailers);
+    if (!writer().fields().empty()) stream->trailers = std::move(trailers);
   }
   stream->finish_asked = true;
   resume(stream);
@@ -180,6 +181,7 @@ size_t Connection::produce(std::span<std::byte> into) {
     control_begin_ = replies_ = 0;
     control_.clear();
     if (control_.capacity() > kControlKeptBytes) control_.shrink_to_fit();
+    const SessionMemory::Use use(memory_);
     const uint8_t* bytes = nullptr;
     ssize_t n = 0;
     while (control_.empty() && (n = nghttp2_session_mem_send(session_.get(), &bytes)) > 0) {
@@ -230,8 +232,8 @@ ssize_t Callbacks::read_body(nghttp2_session* session, int32_t id, uint8_t*, siz
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (stream->trailers) {
       *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      c.writer_->trailers(*stream->trailers);  // legal: finish() has looked
-      nghttp2_submit_trailer(session, id, c.writer_->fields().data(), c.writer_->fields().size());
+      writer().trailers(*stream->trailers);  // legal: finish() has looked
+      nghttp2_submit_trailer(session, id, writer().fields().data(), writer().fields().size());
       stream->trailers.reset();
     }
   }

@@ -50,6 +50,7 @@ io::Task<void> H2Wire::read() {
     flush();
     if (fed) continue;
     read_over_ = true;
+    wake_unopened();
     output_.notify();
     if (connection_->role() == h2::Role::server) co_return;  // the corridor passes over the rest
   }
@@ -59,6 +60,7 @@ io::Task<void> H2Wire::read() {
 void H2Wire::end_of_bytes(Error why) {
   read_over_ = true;
   if (!connection_->ended()) connection_->fail(why);
+  wake_unopened();
   output_.notify();
 }
 
@@ -134,6 +136,18 @@ H2Message& H2Wire::add(uint32_t stream) {
 uint32_t H2Wire::unopened() const {
   return static_cast<uint32_t>(
       std::count_if(messages_.begin(), messages_.end(), [](const auto& one) { return one->stream() == 0; }));
+}
+
+// Those who wait for the peer's SETTINGS.
+void H2Wire::wake_unopened() {
+  for (const auto& one : messages_)
+    if (one->stream() == 0) one->on_drained();
+}
+
+void H2Wire::on_settings() {
+  heard_settings_ = true;
+  wake_unopened();
+  on_room();
 }
 
 void H2Wire::remove(H2Message& message) {

@@ -26,6 +26,8 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   const h2::Connection& connection() const { return *connection_; }
   io::Driver& driver() { return driver_; }
   io::ByteStream& bytes() { return bytes_; }
+  // The peer's first words have come, or none will.
+  bool heard_settings() const { return heard_settings_ || read_over_; }
   // Something was queued: sent at the end of the turn.
   void flush() {
     if (connection_->wants_output() || connection_->finished()) driver_.defer(*this);
@@ -60,12 +62,13 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   void on_closed(uint32_t stream) override;
   void on_drained(uint32_t stream) override;
   void on_goaway(uint32_t, uint32_t) override { on_room(); }
-  void on_settings() override { on_room(); }
+  void on_settings() override;
   void on_pong() override { on_ping_answered(); }
   void run_deferred() override { output_.notify(); }
   void fire() override;
   H2Message* message(uint32_t stream) const { return static_cast<H2Message*>(connection_->user(stream)); }
   void end_of_bytes(Error why);
+  void wake_unopened();
 
   io::Driver& driver_;
   io::ByteStream& bytes_;
@@ -78,6 +81,7 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   std::optional<Status> accepted_;
   bool accepting_ = false;
   bool pinged_ = false;
+  bool heard_settings_ = false;
   bool read_over_ = false;
   bool over_ = false;
   bool lost_ = false;  // a write failed, or the peer's stream broke

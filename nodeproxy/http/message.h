@@ -93,12 +93,13 @@ struct Head {
   // Of the body to come; none: not known. Of an answer to HEAD and of a 304: what a GET would have got, and no body comes.
   std::optional<uint64_t> content_length;
   // The protocol that a 1.1 request asks to switch to, or that its 101 agrees on ("websocket"); h2 extended CONNECT's
-  // :protocol. Empty: none.
+  // :protocol (RFC 8441), which stands here as the GET with Upgrade that 1.1 would say. Empty: none.
   std::string upgrade;
   bool expect_continue = false;  // Expect: 100-continue (the field stays in `headers`)
 
   bool informational() const { return status >= 100 && status < 200 && status != 101; }
   bool is_request() const { return status == 0; }
+  bool is_extended_connect() const { return version == Version::http_2 && !upgrade.empty(); }
   void clear();
 };
 

@@ -65,6 +65,7 @@ struct SocketSpec {
   uint32_t mark = 0;            // SO_MARK
   bool reset_on_close = false;  // SO_LINGER {1, 0}: a killed proxy is a reset to the application
   int user_timeout_ms = 0;      // TCP_USER_TIMEOUT; also switches keepalive on
+  bool keepalive = false;       // probes alone (base/limits.h)
   int notsent_lowat_bytes = 0;  // TCP_NOTSENT_LOWAT
 };
 
@@ -97,6 +98,7 @@ class Driver {
   virtual void set_reset_on_close(int fd, bool on) = 0;
   virtual void set_no_delay(int fd) = 0;
   virtual void set_user_timeout(int fd, int user_timeout_ms) = 0;  // as SocketSpec's, of an accepted socket
+  virtual void set_keepalive(int fd) = 0;  // likewise; of a listener: of all that it accepts
   virtual void close(int fd) = 0;
 
   // One turn of the loop, waiting until `until` at most (or the next timer); not at all when coroutines were ready.

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "nodeproxy/base/limits.h"
+
 namespace weir::io {
 namespace {
 
@@ -25,6 +27,13 @@ bool set_dead_peer_detection(int fd, int user_timeout_ms) {
          set(fd, IPPROTO_TCP, TCP_KEEPIDLE, probe_s) && set(fd, IPPROTO_TCP, TCP_KEEPINTVL, probe_s);
 }
 
+bool set_probes(int fd) {
+  return set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPIDLE, limits::keepalive_idle_s) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPINTVL, limits::keepalive_interval_s) &&
+         set(fd, IPPROTO_TCP, TCP_KEEPCNT, limits::keepalive_probes);
+}
+
 bool set_options(int fd, const SocketSpec& spec, int family) {
   const bool bound = !spec.bind.ip.is_unspecified();
   if (spec.transparent) {
@@ -37,6 +46,7 @@ bool set_options(int fd, const SocketSpec& spec, int family) {
   // The port is then chosen at connect, unique by 4-tuple and not by address alone.
   if (bound && spec.bind.port == 0 && !set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)) return false;
   if (spec.user_timeout_ms > 0 && !set_dead_peer_detection(fd, spec.user_timeout_ms)) return false;
+  if (spec.keepalive && !set_probes(fd)) return false;
   if (spec.notsent_lowat_bytes > 0 && !set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, spec.notsent_lowat_bytes)) {
     return false;
   }
@@ -134,6 +144,8 @@ void KernelSockets::set_no_delay(int fd) { set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 void KernelSockets::set_user_timeout(int fd, int user_timeout_ms) {
   set_dead_peer_detection(fd, user_timeout_ms);
 }
+
+void KernelSockets::set_keepalive(int fd) { set_probes(fd); }
 
 void KernelSockets::set_blocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);

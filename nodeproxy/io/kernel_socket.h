@@ -26,6 +26,7 @@ class KernelSockets {
   static void set_reset_on_close(int fd, bool on);
   static void set_no_delay(int fd);
   static void set_user_timeout(int fd, int user_timeout_ms);
+  static void set_keepalive(int fd);
   static void set_blocking(int fd);
   static void close(int fd);
 

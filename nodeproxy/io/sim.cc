@@ -321,6 +321,8 @@ void SimDriver::set_no_delay(int fd) { mine(fd, "set_no_delay of"); }
 
 void SimDriver::set_user_timeout(int fd, int) { mine(fd, "set_user_timeout of"); }
 
+void SimDriver::set_keepalive(int fd) { mine(fd, "set_keepalive of"); }
+
 void SimDriver::close(int fd) {
   Descriptor* descriptor = mine(fd, "close of");
   if (!descriptor) return;

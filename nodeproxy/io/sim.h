@@ -51,6 +51,7 @@ class SimDriver final : public Driver, private BufferPool {
   void set_reset_on_close(int fd, bool on) override;
   void set_no_delay(int fd) override;
   void set_user_timeout(int fd, int user_timeout_ms) override;
+  void set_keepalive(int fd) override;
   void close(int fd) override;
 
   void turn(TimePoint until) override;

@@ -161,7 +161,8 @@ io::Task<void> Carrier::give_up(Error why) {
   end(std::move(why));
   co_await finish();
   co_await Settled{*this};
-  if (forced(ended_->reason)) socket_.set_reset_on_close(true);
+  if (socket_ && forced(ended_->reason))
+    socket_.set_reset_on_close(true);  // none: it was still being dialled
   socket_.close();
 }
 

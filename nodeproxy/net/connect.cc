@@ -16,7 +16,7 @@ bool port_taken(const Error& error) { return error.os_code == EADDRINUSE || erro
 }  // namespace
 
 io::Task<Result<io::Socket>> connect(io::Driver& driver, ConnectPlan plan) {
-  const io::TimePoint last = driver.now() + limits::connect_timeout;
+  const io::TimePoint last = std::min<io::TimePoint>(driver.now() + limits::connect_timeout, plan.deadline);
   auto patience = plan.retry_after;
   bool retried = false;
   for (int taken = 0;;) {
@@ -51,28 +51,28 @@ ConnectPlan to_application(int netns_fd, const Ip& client, const SocketAddress& 
   spec.transparent = true;
   spec.mark = WEIR_MARK_CAPTURED | WEIR_MARK_EXEMPT;
   spec.reset_on_close = true;
-  return {spec, to, &ports, limits::app_connect_retry};
+  return {spec, to, &ports, limits::app_connect_retry, io::kNever};
 }
 
 ConnectPlan to_local_pod(int client_netns_fd, const Ip& client, const SocketAddress& to, SourcePorts& ports) {
   io::SocketSpec spec{.netns_fd = client_netns_fd, .bind = {client, 0}, .v6 = !to.ip.is_v4()};
   spec.mark = WEIR_MARK_EXEMPT;
   spec.reset_on_close = true;
-  return {spec, to, &ports, limits::app_connect_retry};
+  return {spec, to, &ports, limits::app_connect_retry, io::kNever};
 }
 
 ConnectPlan to_proxy(int netns_fd, const Ip& source, const SocketAddress& to, SourcePorts& ports) {
   io::SocketSpec spec{.netns_fd = netns_fd, .bind = {source, 0}, .v6 = !to.ip.is_v4()};
   spec.user_timeout_ms = limits::tcp_user_timeout_ms;
   spec.notsent_lowat_bytes = limits::lane_notsent_lowat_bytes;
-  return {spec, to, &ports, {}};
+  return {spec, to, &ports, {}, io::kNever};
 }
 
 ConnectPlan to_outside(int netns_fd, const Ip& source, const SocketAddress& to) {
   io::SocketSpec spec{.netns_fd = netns_fd, .bind = {source, 0}, .v6 = !to.ip.is_v4()};
-  spec.user_timeout_ms = limits::tcp_user_timeout_ms;
+  spec.keepalive = true;
   spec.reset_on_close = true;
-  return {spec, to, nullptr, {}};
+  return {spec, to, nullptr, {}, io::kNever};
 }
 
 }  // namespace weir::net

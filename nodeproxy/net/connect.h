@@ -15,6 +15,7 @@ struct ConnectPlan {
   // After this time without SYN-ACK another source port is tried (the port may be one the peer's kernel uses for a
   // flow of its own); zero: one try with the whole connect time-out.
   io::Clock::duration retry_after{};
+  io::TimePoint deadline = io::kNever;  // the connect time-out is not waited for beyond it
 };
 
 io::Task<Result<io::Socket>> connect(io::Driver& driver, ConnectPlan plan);

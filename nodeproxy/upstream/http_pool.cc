@@ -80,10 +80,10 @@ io::Task<Result<std::unique_ptr<io::ByteStream>>> HttpPool::dial(const Want& wan
     if (!opened) co_return std::unexpected(opened.error());
     bytes = std::move(session);
   } else {
-    const net::ConnectPlan plan =
-        want.key.way == Way::local
-            ? net::to_local_pod(want.netns_fd, peer.source, peer.to, ports_.application)
-            : net::to_outside(want.netns_fd, peer.source, peer.to);
+    net::ConnectPlan plan = want.key.way == Way::local
+                                ? net::to_local_pod(want.netns_fd, peer.source, peer.to, ports_.application)
+                                : net::to_outside(want.netns_fd, peer.source, peer.to);
+    plan.deadline = want.deadline;
     auto socket = co_await net::connect(driver_, plan);
     if (!socket) co_return std::unexpected(socket.error());
     socket->set_no_delay();

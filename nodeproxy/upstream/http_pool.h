@@ -83,8 +83,9 @@ class HttpPool final : private http::ClientConnectionEvents {
     std::shared_ptr<const tls::Context> certificate;  // lanes
     std::string service = {};                         // whose room is waited for
     config::PoolSettings settings = {};
-    Permit permit = {};  // held as long as the connection that is made
-    bool fresh = false;  // not one that was used before (after a stale one)
+    Permit permit = {};                   // held as long as the connection that is made
+    bool fresh = false;                   // not one that was used before (after a stale one)
+    io::TimePoint deadline = io::kNever;  // of making a connection
   };
   // An exchange's place on a connection that is there, or on a new one. Errors: the dial's.
   io::Task<Result<HttpLease>> lease(Want want);

@@ -42,13 +42,16 @@ class Stream:
 
 
 class H2End:
-    """One end of a connection. `acknowledge` False leaves flow control windows shut: a reader that stalls."""
+    """One end of a connection. `acknowledge` False leaves flow control windows shut: a reader that stalls. `settings`: of
+    its first SETTINGS, besides python3-h2's."""
 
-    def __init__(self, connection, client=True, acknowledge=True, validate=True):
+    def __init__(self, connection, client=True, acknowledge=True, validate=True, settings=None):
         self.socket, self.acknowledge = connection, acknowledge
         config = h2.config.H2Configuration(client_side=client, header_encoding="utf-8", validate_outbound_headers=validate,
                                            normalize_outbound_headers=validate)
         self.h2 = h2.connection.H2Connection(config)
+        self.h2.local_settings.update(settings or {})
+        self.h2.local_settings.acknowledge()
         self.h2.initiate_connection()
         self.streams, self.goaway, self.over, self.fresh = {}, None, False, []
         self.flush()

@@ -3,6 +3,7 @@
 The answers come from web-1 and web-2 (version v1, the Service web-v1), web-3 (version v2, web-v2), shadow and shop.
 """
 
+import json
 import threading
 import time
 
@@ -354,3 +355,35 @@ def test_a_bad_route_changes_nothing_that_was_good(mesh):
     mesh.applied.append(("HTTPRoute", "servers", "bad"))
     time.sleep(0.5)
     assert mesh.tally(10) == {"v2": 10}
+
+
+def too_many_expressions():
+    """Rules of which each is good, with more regular expressions than a proxy takes for one Service."""
+    def match(i):
+        return {"path": {"type": "Exact", "value": f"/{i}"},
+                "headers": [{"name": f"x-{n}", "type": "RegularExpression", "value": "a+"} for n in range(16)]}
+
+    return [{"matches": [match(8 * rule + i) for i in range(8)], "backendRefs": backends(web_v2=1)} for rule in range(8)]
+
+
+def test_routes_that_a_proxy_refuses_answer_500_until_they_are_good_and_nothing_passes_them(mesh):
+    def status(target="/"):
+        return mesh.ask(target=target).status
+
+    def held():
+        return {q["object"]: q for q in json.loads(mesh.lab.weir("node-1").admin("agent", "/status"))["quarantine"]}
+
+    assert status() == 200
+    mesh.route("huge", *too_many_expressions(), port=HTTP)
+    assert eventually(lambda: status() == 500)
+    answer = mesh.ask(target="/0")
+    assert answer.status == 500 and answer.body == b"route_invalid\n"
+    assert mesh.entry("node-1", protocol="http/1.1", status=500)["reason"] == "route_invalid"
+    [(name, entry)] = held().items()
+    assert "servers/web" in name and "regular expressions" in entry["error"] and "500" in entry["stands_in"]
+    assert mesh.ask_h2().status == 200, "a port without routes is left alone"
+    mesh.route("huge", {"backendRefs": backends(web_v2=1)}, port=HTTP)
+    assert eventually(lambda: status() == 200) and not held()
+    mesh.route("huge", *too_many_expressions(), port=HTTP)
+    assert eventually(held), "refused again"
+    assert mesh.tally(10) == {"v2": 10}, "the last good form stands in where there is one"

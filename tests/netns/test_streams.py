@@ -189,6 +189,41 @@ def test_a_gibibyte_to_a_stalled_reader_waits_in_bounded_memory_and_then_arrives
     assert peak < 48 * 1024, f"{peak} KiB more than at rest while a gibibyte went through"
 
 
+def probed(mesh, pod, *filters):
+    """Of the proxy's connections in a pod, with this filter of ss: how each waits for a sign of life; "" if it does not."""
+    lines = mesh.lab.exec(pod, ["ss", "-Htno", "state", "established", *filters]).stdout.splitlines()
+    return ["timer:(keepalive" if "timer:(keepalive" in line else "" for line in lines]
+
+
+@pytest.mark.parametrize("direction", ["inwards", "outwards"])
+def test_a_plain_peer_that_may_be_gone_is_probed(mesh, direction):
+    client, server = (mesh.outsider, mesh.echo_2) if direction == "inwards" else (mesh.alice, mesh.outsider)
+    with server.listen() as listener, client.connect(server.v4, LENT) as end:
+        end.sendall(b"!")
+        with listener.accept()[0] as accepted:
+            assert read_exactly(accepted, 1) == b"!"
+            if direction == "inwards":
+                waits = probed(mesh, "echo-2", "dst", mesh.outsider.v4, "sport", f"= :{LENT}")
+            else:  # the proxy's own beside the application's, which are both here
+                waits = probed(mesh, "alice", "dst", mesh.outsider.v4, "dport", f"= :{LENT}")
+            assert "timer:(keepalive" in waits, waits
+
+
+def test_a_reader_outside_that_does_not_read_for_long_is_there_all_the_same(mesh):
+    with mesh.outsider.listen() as listener, mesh.alice.connect(mesh.outsider.v4, LENT) as client:
+        with listener.accept()[0] as server:
+            sender = Sender(client, 32)
+            sender.start()
+            eventually(sender.stalled, 20)
+            time.sleep(25)  # beyond what finds a dead proxy: a window that stays shut is a sign of life
+            server.settimeout(60)
+            received = 0
+            while data := server.recv(MIB):
+                received += len(data)
+            sender.join(10)
+    assert received == 32 * MIB
+
+
 def test_a_reader_that_stalls_and_goes_away_leaves_nothing_behind(mesh):
     with mesh.echo_2.listen() as listener, mesh.alice.connect(mesh.echo_2.v4, LENT) as client:
         server = listener.accept()[0]

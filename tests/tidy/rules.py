@@ -59,7 +59,7 @@ AGENT_ARROWS = {
 }
 # Outside headers that only some directories may see.
 EXTERNAL = {
-    "openssl/": ("nodeproxy/tls/", "agent/identity/", "tests/", "bench/"),
+    "openssl/": ("nodeproxy/tls/", "nodeproxy/http/websocket.cc", "agent/identity/", "tests/", "bench/"),
     "llhttp": ("nodeproxy/http/", "tests/"),
     "nghttp2/": ("nodeproxy/http/", "tests/"),
     "re2/": ("nodeproxy/config/", "nodeproxy/route/", "agent/files/", "tests/"),

@@ -12,6 +12,7 @@ TEST_CASE("whose fault it is decides the status") {
   CHECK(status_of(Reason::not_allowed) == 403);
   CHECK(status_of(Reason::policy_changed) == 403);
   CHECK(status_of(Reason::upgrade_refused) == 403);
+  CHECK(status_of(Reason::upgrade_refused, Source::upstream) == 501);
   CHECK(status_of(Reason::route_not_found) == 404);
   CHECK(status_of(Reason::header_timeout) == 408);
   CHECK(status_of(Reason::head_too_large) == 431);

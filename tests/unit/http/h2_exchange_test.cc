@@ -213,14 +213,18 @@ TEST_CASE("extended CONNECT carries an upgrade once the server has said that it 
   Joined j;
   REQUIRE(j.client.connection->takes_extended_connect());
   Head head = get("/chat");
-  SECTION("of its own kind") { head.method = "CONNECT"; }
+  SECTION("of its own kind") {
+    head.version = Version::http_2;
+    head.headers.add("sec-websocket-key", "x");
+  }
   SECTION("out of an HTTP/1.1 upgrade") { head.headers.add("Sec-WebSocket-Key", "x"); }
   head.upgrade = "websocket";
   head.headers.add("sec-websocket-version", "13");
   const uint32_t id = j.client.request(head, false);
   j.settle();
   const Head& got = j.server.streams.at(id).head();
-  CHECK(got.method == "CONNECT");
+  CHECK(got.method == "GET");  // as HTTP/1.1 would ask for it
+  CHECK(got.is_extended_connect());
   CHECK(got.upgrade == "websocket");
   CHECK(got.path == "/chat");
   CHECK(text_of(got.headers) == "sec-websocket-version: 13\n");

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <thread>
 
+#include "nodeproxy/base/limits.h"
 #include "tests/unit/io/worlds.h"
 
 namespace weir::io {
@@ -319,6 +320,23 @@ TEST_CASE("an accepted socket can be told to give up on a dead peer") {
   CHECK(option(accepted.fd(), IPPROTO_TCP, TCP_KEEPIDLE) == 5);
   CHECK(option(accepted.fd(), IPPROTO_TCP, TCP_KEEPINTVL) == 5);
   CHECK(option(accepted.fd(), IPPROTO_TCP, TCP_USER_TIMEOUT) == 20'000);
+}
+
+TEST_CASE("what a listener with keepalive accepts is probed, and a peer that only does not read is kept") {
+  UringWorld world;
+  const int listener = world.listen();
+  world.driver().set_keepalive(listener);
+  Acceptor acceptor(world.driver(), listener);
+  Connections connections(acceptor, 1);
+  Socket dialled(world.driver(), world.driver().open_socket({.keepalive = true}).value());
+  for (const int fd : {connections.servers[0].fd(), dialled.fd()}) {
+    CHECK(option(fd, SOL_SOCKET, SO_KEEPALIVE) == 1);
+    CHECK(option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == limits::keepalive_idle_s);
+    CHECK(option(fd, IPPROTO_TCP, TCP_KEEPINTVL) == limits::keepalive_interval_s);
+    CHECK(option(fd, IPPROTO_TCP, TCP_KEEPCNT) == limits::keepalive_probes);
+    CHECK(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) ==
+          0);  // it would end a live peer that has stopped reading
+  }
 }
 
 TEST_CASE("a socket is made in the namespace it was asked for, and the worker comes back to its own") {

@@ -27,6 +27,21 @@ std::pair<const ResourceId, std::string> policy(const std::string& name, const s
   return {{pb::POLICY, name}, serialize(resource)};
 }
 
+std::pair<const ResourceId, std::string> routes(const std::string& name, bool grpc = false) {
+  pb::Resource resource;
+  pb::RouteTable& table = *resource.mutable_routes();
+  table.set_name(name);
+  table.set_service("shop/web");
+  table.add_ports(80);
+  table.set_consumer_namespace("till");
+  for (const char* rule : {"shop/r/0", "shop/r/1"}) {
+    table.add_rules()->set_name(rule);
+    table.mutable_rules()->rbegin()->set_grpc(grpc);
+    table.add_matches()->set_path_regex("(");
+  }
+  return {{pb::ROUTES, name}, serialize(resource)};
+}
+
 std::shared_ptr<const Resources> world(std::initializer_list<std::pair<const ResourceId, std::string>> all) {
   return std::make_shared<const Resources>(Pairs(all));
 }
@@ -129,6 +144,47 @@ TEST_CASE("a policy that was never accepted is sent as invalid, other things are
   update = next(sync);
   CHECK(update.changed_size() == 1);
   CHECK(applied(sync, update).applied);
+}
+
+TEST_CASE("a table of routes that was never accepted answers what it was to govern with 500") {
+  for (const bool grpc : {false, true}) {
+    Sync sync(nullptr, 0);
+    sync.want(world({service("a", 1), routes("t", grpc)}));
+    const auto outcome = refused(sync, next(sync), pb::ROUTES, "t");
+    REQUIRE(outcome.quarantined);
+    CHECK(sync.quarantine().at({pb::ROUTES, "t"}).stand_in == Sync::StandIn::invalid);
+    const auto update = next(sync);
+    REQUIRE(update.changed_size() == 2);
+    const pb::RouteTable& sent = update.changed(1).routes();
+    CHECK(sent.name() == "t");
+    CHECK(sent.service() == "shop/web");
+    CHECK(sent.consumer_namespace() == "till");
+    REQUIRE(sent.ports_size() == 1);
+    CHECK(sent.ports(0) == 80);
+    REQUIRE(sent.rules_size() == 1);
+    CHECK(sent.rules(0).name() == "t/refused");
+    CHECK(sent.rules(0).invalid() == "the proxy refused these routes: no good");
+    CHECK(sent.rules(0).grpc() == grpc);
+    REQUIRE(sent.matches_size() == 1);
+    CHECK(sent.matches(0).SerializeAsString().empty());  // any request, by the first rule
+    // What cannot be said even so (its ports are the fault) is left out at last.
+    refused(sync, update, pb::ROUTES, "t");
+    const auto without = next(sync);
+    CHECK(without.changed_size() == 1);
+    CHECK(applied(sync, without).applied);
+  }
+}
+
+TEST_CASE("a table of routes that was accepted once stands in with its last good form") {
+  Sync sync(nullptr, 0);
+  sync.want(world({routes("t")}));
+  applied(sync, next(sync));
+  sync.want(world({service("a", 1), routes("t", true)}));
+  refused(sync, next(sync), pb::ROUTES, "t");
+  const auto rest = next(sync);
+  REQUIRE(rest.changed_size() == 1);
+  CHECK(rest.changed(0).has_service());
+  CHECK(sync.quarantine().at({pb::ROUTES, "t"}).stand_in == Sync::StandIn::last_good);
 }
 
 TEST_CASE("an object that changes gets another chance, and with it all that was refused") {
