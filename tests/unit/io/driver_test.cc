@@ -124,7 +124,8 @@ Task<void> ask(Driver& driver, SocketAddress to, std::string text, int& answered
 
 }  // namespace
 
-#define FOR_EVERY_DRIVER(name) TEMPLATE_TEST_CASE("a driver " name, "[io]", UringWorld, SimulatedWorld)
+#define FOR_EVERY_DRIVER(name) \
+  TEMPLATE_TEST_CASE("a driver " name, "[io]", UringWorld, EpollWorld, SimulatedWorld)
 
 FOR_EVERY_DRIVER("carries bytes both ways and a half-close in each direction") {
   TestType world;
