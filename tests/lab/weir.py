@@ -74,7 +74,7 @@ class NodeWeir:
                 "--workers", options["workers"], "--metrics-listen", "0.0.0.0:15020",
                 "--admin-socket", self.admin_socket("proxy"), "--access-log", access_log,
                 "--drain-seconds", options["drain_seconds"], "--log-level", options["log_level"],
-                *options["proxy_flags"]]
+                "--io", options["io"], *options["proxy_flags"]]
 
     def start(self, role):
         """Starts the agent or the proxy; it must not be running."""

@@ -32,9 +32,6 @@ int option(int fd, int level, int name) {
 
 }  // namespace
 
-#define FOR_EVERY_KERNEL_DRIVER(name) \
-  TEMPLATE_TEST_CASE("a kernel's driver " name, "[io]", UringWorld, EpollWorld)
-
 FOR_EVERY_KERNEL_DRIVER("lets a receive that finds no buffer wait for one, and nothing is lost") {
   TestType world(options<TestType>(4, 1));
   Acceptor acceptor(world.driver(), world.listen());

@@ -133,3 +133,8 @@ inline std::string to_text(const Buffer& buffer) {
 }
 
 }  // namespace weir::io
+
+#define FOR_EVERY_DRIVER(name) \
+  TEMPLATE_TEST_CASE("a driver " name, "[io]", UringWorld, EpollWorld, SimulatedWorld)
+#define FOR_EVERY_KERNEL_DRIVER(name) \
+  TEMPLATE_TEST_CASE("a kernel's driver " name, "[io]", UringWorld, EpollWorld)
