@@ -18,6 +18,7 @@
 #include "nodeproxy/base/local_http.h"
 #include "nodeproxy/config/agent_link.h"
 #include "nodeproxy/config/publish.h"
+#include "nodeproxy/io/choose.h"
 #include "nodeproxy/tls/store.h"
 #include "nodeproxy/worker.h"
 
@@ -26,6 +27,7 @@ namespace weir {
 struct AppOptions {
   std::string agent_socket, config_file;  // exactly one
   uint32_t workers = 0;                   // 0: one per core
+  io::DriverChoice io = io::DriverChoice::automatic;
   std::string metrics_listen = "0.0.0.0:15020";
   std::string admin_socket;  // empty: none
   std::string access_log = "-";
@@ -59,6 +61,7 @@ class App final : public config::AgentEvents {
 
   Status start();
   Status start_workers();
+  void tell_driver(const io::ChosenDriver& chosen);
   Status start_admin();
   Status start_config();
   void wait_for_signal();
@@ -98,7 +101,7 @@ class App final : public config::AgentEvents {
   std::map<std::string, CertificateState> certificate_states_;
   std::shared_ptr<const config::Snapshot> snapshot_;  // for the config dump
   uint64_t trust_version_ = 0;                        // config thread
-  std::string driver_name_;
+  std::string driver_name_;  // "io_uring+epoll" if the workers differ; written before admin starts
   std::atomic<bool> draining_ = false;
 };
 

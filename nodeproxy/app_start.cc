@@ -7,7 +7,6 @@
 #include "nodeproxy/base/log.h"
 #include "nodeproxy/config/mesh.pb.h"
 #include "nodeproxy/config/source_file.h"
-#include "nodeproxy/io/uring.h"
 
 namespace weir {
 namespace {
@@ -75,9 +74,9 @@ Status App::start_workers() {
     std::promise<Status> started;
     // The ring belongs to the thread that makes it (SINGLE_ISSUER), so the driver is made there.
     threads_.emplace_back([this, index, count, &started] {
-      auto driver = io::UringDriver::open({});
-      if (!driver) {
-        started.set_value(std::unexpected(driver.error()));
+      auto chosen = io::choose_driver(options_.io);
+      if (!chosen) {
+        started.set_value(std::unexpected(chosen.error()));
         return;
       }
       Worker::Options worker_options{.index = index,
@@ -86,8 +85,8 @@ Status App::start_workers() {
                                      .publisher = publisher_.get(),
                                      .pod_accepting = [this](const std::string& uid) { pod_accepting(uid); },
                                      .pod_released = [this](const std::string& uid) { pod_released(uid); }};
-      driver_name_ = (*driver)->name();
-      workers_.push_back(std::make_unique<Worker>(std::move(*driver), std::move(worker_options)));
+      tell_driver(*chosen);
+      workers_.push_back(std::make_unique<Worker>(std::move(chosen->driver), std::move(worker_options)));
       Worker& worker = *workers_.back();
       publisher_->set_wake(index, [&worker] { worker.wake(); });
       started.set_value({});
@@ -100,6 +99,19 @@ Status App::start_workers() {
     }
   }
   return {};
+}
+
+// On the thread of the worker that it is for, while the main thread waits. One line in the log, and one more if a later
+// worker fares otherwise.
+void App::tell_driver(const io::ChosenDriver& chosen) {
+  const std::string name(chosen.driver->name());
+  if (driver_name_.find(name) != std::string::npos) return;
+  driver_name_ += (driver_name_.empty() ? "" : "+") + name;
+  if (chosen.why_not_io_uring.empty()) {
+    log::info("the workers use {}", name);
+  } else {
+    log::warn("the workers use {}: {}", name, chosen.why_not_io_uring);
+  }
 }
 
 Status App::start_config() {

@@ -11,13 +11,16 @@ int main(int argc, char** argv) {
   // Bulk allocates and frees buffers of 64 to 128 KiB all the time: not a mmap, and not a trimmed heap, for each.
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
   mallopt(M_TRIM_THRESHOLD, 16 << 20);
-  std::string level = "info";
+  std::string level = "info", io = "auto";
   CLI::App cli("weir-proxy: Weir's node proxy. It carries the TCP traffic of the enrolled pods of one node.");
   auto* agent = cli.add_option("--agent-socket", options.agent_socket, "Unix socket of weir-agent");
   auto* file = cli.add_option("--config", options.config_file,
                               "a mesh.proto Update as .txtpb or .json, instead of an agent (no capture)");
   agent->excludes(file);
   cli.add_option("--workers", options.workers, "threads that carry traffic; 0: one per core");
+  cli.add_option("--io", io, "auto: io_uring, or epoll where that cannot be had; io_uring; epoll")
+      ->check(CLI::IsMember({"auto", "io_uring", "epoll"}))
+      ->capture_default_str();
   cli.add_option("--metrics-listen", options.metrics_listen, "ADDRESS:PORT of /metrics, /healthz, /readyz")
       ->capture_default_str();
   cli.add_option("--admin-socket", options.admin_socket, "Unix socket of the local administration (weirctl)");
@@ -42,6 +45,9 @@ int main(int argc, char** argv) {
     weir::log::error("one of --agent-socket and --config is needed; see --help");
     return 2;
   }
+  options.io = io == "epoll"      ? weir::io::DriverChoice::epoll
+               : io == "io_uring" ? weir::io::DriverChoice::io_uring
+                                  : weir::io::DriverChoice::automatic;
   weir::App app(std::move(options));
   const weir::Status status = app.run();
   if (!status) weir::log::error("{}", status.error().describe());

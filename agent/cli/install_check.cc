@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr VersionNumber kKernelMin{6, 1};      // io_uring as the proxy uses it
+constexpr VersionNumber kKernelMin{6, 1};      // io_uring as the proxy uses it; before, epoll
 constexpr VersionNumber kKernelBpfMin{5, 17};  // the programs of the capture
 
 const char* word(Level level) {
@@ -54,11 +54,18 @@ Finding judge_io_uring(const NodeFacts& facts) {
     return {Level::ok, "io_uring", "the running proxy uses " + facts.driver, {}, {}};
   }
   if (facts.io_uring_disabled == 2) {
-    return {
-        Level::fail, "io_uring", "kernel.io_uring_disabled is 2", "sysctl -w kernel.io_uring_disabled=0", {}};
+    return {Level::warn,
+            "io_uring",
+            "kernel.io_uring_disabled is 2: the proxy will use epoll",
+            "sysctl -w kernel.io_uring_disabled=0",
+            {}};
   }
   if (facts.io_uring_errno == ENOSYS) {
-    return {Level::fail, "io_uring", "the kernel has none", "use a kernel with CONFIG_IO_URING", {}};
+    return {Level::warn,
+            "io_uring",
+            "the kernel has none: the proxy will use epoll",
+            "use a kernel with CONFIG_IO_URING",
+            {}};
   }
   if (facts.io_uring_errno != 0) {
     return {Level::warn,
@@ -108,9 +115,12 @@ Finding judge_kernel(const std::string& release) {
   if (version.major < 0)
     return {Level::warn, "kernel", said + ": not understood", "Weir needs 6.1 or newer", {}};
   if (version >= kKernelMin) return {Level::ok, "kernel", said, {}, {}};
-  return {Level::fail,
+  if (version < kKernelBpfMin)
+    return {
+        Level::fail, "kernel", said + ": BPF needs 5.17 or newer", "upgrade the node to 6.1 or newer", {}};
+  return {Level::warn,
           "kernel",
-          said + (version < kKernelBpfMin ? ": BPF needs 5.17 or newer" : ": io_uring needs 6.1 or newer"),
+          said + ": io_uring needs 6.1 or newer, the proxy will use epoll",
           "upgrade the node to 6.1 or newer",
           {}};
 }

@@ -94,7 +94,7 @@ def summarise(samples):
     return summary
 
 
-def ratios(summary, ours="weir", ours_too=("weir-nolog",)):
+def ratios(summary, ours="weir", ours_too=("weir-nolog", "weir-epoll")):
     """Ours over the best of the other proxies and over each of them, for each figure of RATIOS that both have."""
     found = []
     for case, figure, more_is_better in RATIOS:

@@ -3,7 +3,7 @@
 from peers.direct import Direct
 from peers.envoy import EnvoyHbone, EnvoyHttp, EnvoyTcp
 from peers.haproxy import HaproxyHttp, HaproxyTcp
-from peers.weir import Weir, WeirWithoutLog
+from peers.weir import Weir, WeirOnEpoll, WeirWithoutLog
 
 ALL = {kind.name: kind
-       for kind in (Direct, EnvoyTcp, EnvoyHbone, EnvoyHttp, HaproxyTcp, HaproxyHttp, Weir, WeirWithoutLog)}
+       for kind in (Direct, EnvoyTcp, EnvoyHbone, EnvoyHttp, HaproxyTcp, HaproxyHttp, Weir, WeirWithoutLog, WeirOnEpoll)}

@@ -1,7 +1,7 @@
 """Weir as the lab starts it: agent and proxy on each node, one worker, pods captured by eBPF, mTLS between the nodes.
 
-Weir writes its access log and counts everything, as it ships; WeirWithoutLog is the same two nodes with their proxies
-started anew, `--access-log off`.
+Weir writes its access log and counts everything, as it ships; WeirWithoutLog and WeirOnEpoll are the same two nodes with
+their proxies started anew, `--access-log off` and `--io epoll`.
 
 The client dials the server's ClusterIP. Weir's turn begins by labelling both pods as enrolled and ends by taking
 the label off, so that the other paths cross the very same pods without it. A turn begins only once a request has
@@ -27,7 +27,7 @@ class Weir(Peer):
     name = "weir"
     title = "Weir"
     nodes = {"a": "a", "b": "b"}  # side → the lab's name of the node
-    access_log = True
+    settings = {"access_log": True, "io": "io_uring"}  # of the lab
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -45,7 +45,7 @@ class Weir(Peer):
     def start(self):
         """Starts what is not running: both agents and proxies, or after stop() the proxies."""
         if not all(self.weir(side).alive("proxy") for side in self.nodes):
-            self.ground.lab.options["access_log"] = self.access_log
+            self.ground.lab.options.update(self.settings)
         for role in ("agent", "proxy"):
             for side in self.nodes:
                 if not self.weir(side).alive(role):
@@ -58,7 +58,7 @@ class Weir(Peer):
     def resume(self):
         if self.enrolled:
             return
-        if self.ground.lab.options["access_log"] != self.access_log:
+        if any(self.ground.lab.options[name] != value for name, value in self.settings.items()):
             self.stop()
             self.start()
         self.label("enabled")
@@ -136,4 +136,10 @@ class Weir(Peer):
 class WeirWithoutLog(Weir):
     name = "weir-nolog"
     title = "Weir, access log off"
-    access_log = False
+    settings = Weir.settings | {"access_log": False}
+
+
+class WeirOnEpoll(Weir):
+    name = "weir-epoll"
+    title = "Weir, epoll instead of io_uring"
+    settings = Weir.settings | {"io": "epoll"}

@@ -1,6 +1,6 @@
 #pragma once
 // The one abstract seam of the data path: everything that the corridor asks of a kernel. Three drivers stand behind
-// it: io_uring (uring.cc), the simulator (sim.cc: seed, virtual clock, faults), and later epoll. Operations are
+// it: io_uring (uring.cc), epoll (epoll.cc), and the simulator (sim.cc: seed, virtual clock, faults). Operations are
 // started with an Op and end with exactly one final completion, cancelled or not; a descriptor is closed, and an Op
 // destroyed, only after that ("stop → join → close").
 // One turn: submit and wait → completions → ready coroutines → deferred work (lane flushes) → next turn.

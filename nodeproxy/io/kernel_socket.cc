@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -60,14 +61,14 @@ std::unexpected<Error> socket_error(int os_code) {
 
 }  // namespace
 
-Result<KernelSockets> KernelSockets::open() {
+Result<KernelSockets> KernelSockets::open(Mode mode) {
   Fd home(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!home) return fail_errno(Source::kernel, "opening /proc/thread-self/ns/net", errno);
-  return KernelSockets(std::move(home));
+  return KernelSockets(std::move(home), mode);
 }
 
 Result<int> KernelSockets::make_socket(const SocketSpec& spec, int family) {
-  const int type = SOCK_STREAM | SOCK_CLOEXEC;
+  const int type = SOCK_STREAM | SOCK_CLOEXEC | (mode_ == Mode::non_blocking ? SOCK_NONBLOCK : 0);
   int fd;
   if (spec.netns_fd < 0) {
     fd = ::socket(family, type, IPPROTO_TCP);
@@ -150,6 +151,13 @@ void KernelSockets::set_keepalive(int fd) { set_probes(fd); }
 void KernelSockets::set_blocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags >= 0 && (flags & O_NONBLOCK) != 0) ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
+void KernelSockets::set_non_blocking_listener(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  const timeval moment{.tv_sec = 0, .tv_usec = 1};  // rounded up to a tick
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof moment);
 }
 
 void KernelSockets::close(int fd) { ::close(fd); }

@@ -1,8 +1,8 @@
 #pragma once
 // The synchronous half of a driver that stands on a real kernel: sockets made in a pod's network namespace with every
 // option of capture.md "The proxy's sockets", their addresses, shutdown and close. Shared by the drivers.
-// Sockets are left in blocking mode: io_uring arms a poll itself for those, but hands −EAGAIN of an O_NONBLOCK
-// descriptor straight to us.
+// For io_uring sockets are left in blocking mode: it arms a poll itself for those, but hands −EAGAIN of an O_NONBLOCK
+// descriptor straight to us. For epoll they must not block: connect(2) and accept(2) can be told in no other way.
 // Thread: one worker each (setns acts on the calling thread). Lifetime: the driver's.
 #include "nodeproxy/base/fd.h"
 #include "nodeproxy/io/driver.h"
@@ -11,8 +11,10 @@ namespace weir::io {
 
 class KernelSockets {
  public:
+  enum class Mode : uint8_t { blocking, non_blocking };
+
   // Keeps a descriptor of the calling thread's network namespace, to come back to.
-  static Result<KernelSockets> open();
+  static Result<KernelSockets> open(Mode mode);
 
   // A TCP socket, close-on-exec, TCP_NODELAY. Enters spec.netns_fd around socket(2) only (1.2 µs a pair); aborts when
   // the thread cannot come back, since everything made later would belong to the wrong pod. Errors: reason_of_errno.
@@ -28,12 +30,16 @@ class KernelSockets {
   static void set_user_timeout(int fd, int user_timeout_ms);
   static void set_keepalive(int fd);
   static void set_blocking(int fd);
+  // A listener is shared: another proxy, on io_uring, may make it block again. Then an accept that finds nobody returns
+  // after a moment all the same.
+  static void set_non_blocking_listener(int fd);
   static void close(int fd);
 
  private:
-  explicit KernelSockets(Fd home) : home_(std::move(home)) {}
+  KernelSockets(Fd home, Mode mode) : home_(std::move(home)), mode_(mode) {}
   Result<int> make_socket(const SocketSpec& spec, int family);
   Fd home_;  // the worker's own namespace
+  Mode mode_;
 };
 
 }  // namespace weir::io

@@ -21,16 +21,12 @@ constexpr uint32_t kCompletionsPerSubmission =
     8;  // CQ size; beyond it the kernel queues (IORING_FEAT_NODROP)
 constexpr int kSubmitTries = 1000;
 
-uint64_t make_handle(uint32_t index, uint32_t generation) {
-  return (uint64_t{generation} << 32) | (uint64_t{index} + 1);
-}
-
 }  // namespace
 
 // --- Set-up -------------------------------------------------------------------------------------------------------
 
 Result<std::unique_ptr<Driver>> UringDriver::open(const Options& options) {
-  Result<KernelSockets> sockets = KernelSockets::open();
+  Result<KernelSockets> sockets = KernelSockets::open(KernelSockets::Mode::blocking);
   if (!sockets) return std::unexpected(sockets.error());
   std::unique_ptr<UringDriver> driver(new UringDriver(std::move(*sockets)));
   if (const int result = driver->set_up(options); result < 0) {
@@ -57,39 +53,25 @@ int UringDriver::set_up(const Options& options) {
   wake_fd_ = Fd(::eventfd(0, EFD_CLOEXEC));
   if (!wake_fd_) return -errno;
   submit_wake_read();
+  // A seccomp filter may know io_uring_enter(2) alone.
+  if (result = io_uring_submit(&ring_); result < 0) return result;
   return 0;
 }
 
 UringDriver::~UringDriver() {
-  if (free_slots_.size() != slots_.size()) std::abort();  // an owner still counts on a completion
+  if (!slots_.all_free()) std::abort();  // an owner still counts on a completion
   if (ring_open_) io_uring_queue_exit(&ring_);
 }
 
 // --- Start --------------------------------------------------------------------------------------------------------
 
-UringDriver::Slot& UringDriver::take_slot(Op& op, int fd) {
+UringDriver::Operation& UringDriver::take_slot(Op& op, int fd) {
   if (op.in_flight()) std::abort();
-  if (free_slots_.empty()) {
-    free_slots_.push_back(static_cast<uint32_t>(slots_.size()));
-    slots_.emplace_back();
-  }
-  const uint32_t index = free_slots_.back();
-  free_slots_.pop_back();
-  Slot& slot = slots_[index];
-  slot.op = &op;
-  slot.fd = fd;
-  slot.receiving = false;
-  slot.starved = false;
-  slot.cancelled = false;
-  set_handle(op, make_handle(index, slot.generation));
-  return slot;
-}
-
-UringDriver::Slot* UringDriver::find_slot(uint64_t handle) {
-  const auto index = static_cast<uint32_t>(handle) - 1;
-  if (index >= slots_.size()) return nullptr;
-  Slot& slot = slots_[index];
-  return slot.op && slot.generation == handle >> 32 ? &slot : nullptr;
+  const uint64_t handle = slots_.take(op);
+  set_handle(op, handle);
+  Operation& operation = *slots_.find(handle);
+  operation.fd = fd;
+  return operation;
 }
 
 // A full queue is submitted at once. The kernel refuses only while its memory or the completion backlog is exhausted;
@@ -112,7 +94,7 @@ void UringDriver::accept(Op& op, int fd) {
 }
 
 void UringDriver::connect(Op& op, int fd, const SocketAddress& to) {
-  Slot& slot = take_slot(op, fd);
+  Operation& slot = take_slot(op, fd);
   const socklen_t length = to.to_sockaddr(slot.to);
   io_uring_sqe* sqe = next_sqe();
   io_uring_prep_connect(sqe, fd, reinterpret_cast<const sockaddr*>(&slot.to), length);
@@ -120,13 +102,13 @@ void UringDriver::connect(Op& op, int fd, const SocketAddress& to) {
 }
 
 void UringDriver::receive(Op& op, int fd, ReceiveSize size, bool poll_first) {
-  Slot& slot = take_slot(op, fd);
+  Operation& slot = take_slot(op, fd);
   slot.receiving = true;
   slot.group = size == ReceiveSize::small ? Group::small : Group::large;
   submit_receive(slot, handle_of(op), poll_first);
 }
 
-void UringDriver::submit_receive(Slot& slot, uint64_t handle, bool poll_first) {
+void UringDriver::submit_receive(Operation& slot, uint64_t handle, bool poll_first) {
   io_uring_sqe* sqe = next_sqe();
   io_uring_prep_recv(sqe, slot.fd, nullptr, 0, 0);  // length 0: the buffer's own
   sqe->flags |= IOSQE_BUFFER_SELECT;
@@ -158,7 +140,7 @@ void UringDriver::submit_wake_read() {
 // --- Cancel -------------------------------------------------------------------------------------------------------
 
 void UringDriver::cancel(Op& op) {
-  Slot* slot = find_slot(handle_of(op));
+  Operation* slot = slots_.find(handle_of(op));
   if (!slot || slot->cancelled) return;
   slot->cancelled = true;
   if (slot->starved) {  // not in the kernel
@@ -218,7 +200,7 @@ void UringDriver::feed_starved() {
   for (size_t left = starved_.size(); left > 0 && small_left + large_left > 0; --left) {
     const uint64_t handle = starved_.front();
     starved_.pop_front();
-    Slot* slot = find_slot(handle);
+    Operation* slot = slots_.find(handle);
     if (!slot || !slot->starved) continue;  // cancelled meanwhile
     if ((slot->group == Group::small ? small_left : large_left) == 0) {
       slot->group = slot->group == Group::small ? Group::large : Group::small;
@@ -248,7 +230,7 @@ void UringDriver::reap() {
 void UringDriver::reap_one(const io_uring_cqe& cqe) {
   if (cqe.user_data == kNobody) return;
   if (cqe.user_data == kWake) return submit_wake_read();
-  Slot* slot = find_slot(cqe.user_data);
+  Operation* slot = slots_.find(cqe.user_data);
   if (!slot) return;
   Buffer buffer;
   if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
@@ -260,21 +242,19 @@ void UringDriver::reap_one(const io_uring_cqe& cqe) {
   finish(cqe.user_data, cqe.res, std::move(buffer), (cqe.flags & IORING_CQE_F_MORE) != 0);
 }
 
-void UringDriver::on_no_buffers(Slot& slot, uint64_t handle) {
+void UringDriver::on_no_buffers(Operation& slot, uint64_t handle) {
   buffers(slot.group).ran_dry();
   slot.starved = true;
   starved_.push_back(handle);
 }
 
 void UringDriver::finish(uint64_t handle, int32_t result, Buffer buffer, bool more) {
-  Slot* slot = find_slot(handle);
+  Slots::Slot* slot = slots_.find(handle);
   if (!slot) return;
   Op* op = slot->op;
   if (!more) {
     set_handle(*op, 0);
-    slot->op = nullptr;
-    ++slot->generation;
-    free_slots_.push_back(static_cast<uint32_t>(handle) - 1);
+    slots_.release(handle);
   }
   op->complete(result, std::move(buffer), more);
 }

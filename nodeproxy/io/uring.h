@@ -1,8 +1,6 @@
 #pragma once
 // The io_uring driver (Linux 6.1 on): one ring per worker, SINGLE_ISSUER + DEFER_TASKRUN, so that completions are made
 // only inside our own wait; one system call per turn, which submits, waits with a time-out and brings completions.
-// Every operation has a slot; its handle is slot × generation, so that a late completion of an operation that is gone
-// finds nobody instead of its successor.
 // Receives take provided buffers (uring_buffers.h). When the kernel finds none (−ENOBUFS) the operation is kept and
 // tried again once a buffer is back: its owner never hears of it.
 // Thread: the one that called open(), which also calls turn(); wake() from any. Lifetime: no operation in flight and
@@ -14,6 +12,7 @@
 #include <vector>
 
 #include "nodeproxy/io/kernel_socket.h"
+#include "nodeproxy/io/op_slots.h"
 #include "nodeproxy/io/uring_buffers.h"
 
 namespace weir::io {
@@ -57,9 +56,7 @@ class UringDriver final : public Driver {
  private:
   enum class Group : uint16_t { small, large };
 
-  struct Slot {
-    Op* op = nullptr;  // null: free
-    uint32_t generation = 1;
+  struct Operation {
     int fd = -1;
     bool receiving = false;  // takes a provided buffer, of this group:
     Group group = Group::small;
@@ -72,18 +69,19 @@ class UringDriver final : public Driver {
     int32_t result;
   };
 
+  using Slots = OpSlots<Operation>;
+
   explicit UringDriver(KernelSockets sockets) : sockets_(std::move(sockets)) {}
   int set_up(const Options& options);
-  Slot& take_slot(Op& op, int fd);
-  Slot* find_slot(uint64_t handle);
+  Operation& take_slot(Op& op, int fd);
   io_uring_sqe* next_sqe();
-  void submit_receive(Slot& slot, uint64_t handle, bool poll_first);
+  void submit_receive(Operation& slot, uint64_t handle, bool poll_first);
   void submit_wake_read();
   void feed_starved();
   void wait(TimePoint until);
   void reap();
   void reap_one(const io_uring_cqe& cqe);
-  void on_no_buffers(Slot& slot, uint64_t handle);
+  void on_no_buffers(Operation& slot, uint64_t handle);
   void finish(uint64_t handle, int32_t result, Buffer buffer, bool more);
   UringBuffers& buffers(Group group) { return group == Group::small ? small_ : large_; }
 
@@ -91,8 +89,7 @@ class UringDriver final : public Driver {
   io_uring ring_ = {};
   bool ring_open_ = false;
   UringBuffers small_, large_;
-  std::deque<Slot> slots_;  // never shrinks; addresses stay
-  std::vector<uint32_t> free_slots_;
+  Slots slots_;
   std::deque<uint64_t> starved_;
   std::vector<Local> local_, local_now_;
   Fd wake_fd_;

@@ -103,7 +103,7 @@ class NodeWeir:
                 "--metrics-listen", f"0.0.0.0:{15020 + 10 * self.turn('proxy')}",
                 "--admin-socket", self.admin_socket("proxy"), "--access-log", access_log,
                 "--drain-seconds", options["drain_seconds"], "--log-level", options["log_level"],
-                *options["proxy_flags"]]
+                "--io", options["io"], *options["proxy_flags"]]
 
     def start(self, role, keep_admin=False):
         """Starts the agent or the proxy; it must not be running."""

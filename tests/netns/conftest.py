@@ -1,5 +1,7 @@
 """Fixtures of the scenario tests: one mesh for each module, and what its processes wrote beside each failure."""
 
+import os
+
 import pytest
 
 from world import NODES, Mesh
@@ -26,7 +28,11 @@ def whole_mesh(request):
     """The mesh of a module. A module changes it with MESH (another class of it) and MESH_OPTIONS = {…} of class Lab."""
     mesh = getattr(request.module, "MESH", Mesh)(**getattr(request.module, "MESH_OPTIONS", {}))
     try:
-        yield mesh.up()
+        mesh.up()
+        for node in mesh.lab.weirs if BETWEEN == "weir" and os.environ.get("WEIR_IO") else []:
+            if mesh.lab.weir(node).alive("proxy"):  # the scenarios are to run on what was asked for
+                assert mesh.lab.weir(node).metrics("proxy").total("weir_build_info", driver=os.environ["WEIR_IO"]) == 1
+        yield mesh
     finally:
         mesh.down()
 

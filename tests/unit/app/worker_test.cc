@@ -9,21 +9,24 @@
 
 #include "nodeproxy/config/build.h"
 #include "nodeproxy/config/mesh.pb.h"
-#include "nodeproxy/io/uring.h"
+#include "nodeproxy/io/choose.h"
 
 namespace weir {
 namespace {
 
+io::DriverChoice either_driver() { return GENERATE(io::DriverChoice::io_uring, io::DriverChoice::epoll); }
+
 class RunningWorker {
  public:
-  RunningWorker() : publisher(1) {
+  explicit RunningWorker(io::DriverChoice choice) : publisher(1) {
     std::promise<void> started;
-    thread = std::thread([this, &started] {
-      auto driver = io::UringDriver::open({});
-      REQUIRE(driver);
-      worker = std::make_unique<Worker>(std::move(*driver), Worker::Options{.publisher = &publisher,
-                                                                            .pod_accepting = [](auto&) {},
-                                                                            .pod_released = [](auto&) {}});
+    thread = std::thread([this, &started, choice] {
+      auto chosen = io::choose_driver(choice);
+      REQUIRE(chosen);
+      worker =
+          std::make_unique<Worker>(std::move(chosen->driver), Worker::Options{.publisher = &publisher,
+                                                                              .pod_accepting = [](auto&) {},
+                                                                              .pod_released = [](auto&) {}});
       publisher.set_wake(0, [this] { worker->wake(); });
       started.set_value();
       worker->run();
@@ -51,7 +54,7 @@ std::shared_ptr<const config::Snapshot> snapshot(config::Builder& builder, uint6
 }
 
 TEST_CASE("a worker takes every snapshot that is published, while others ask it for reports") {
-  RunningWorker running;
+  RunningWorker running(either_driver());
   config::Builder builder;
   for (uint64_t version = 1; version <= 200; ++version) {
     running.publisher.publish(snapshot(builder, version));
@@ -70,7 +73,7 @@ TEST_CASE("a worker takes every snapshot that is published, while others ask it 
 }
 
 TEST_CASE("a worker shows who watches the requests that end, once each, and counts them in its report") {
-  RunningWorker running;
+  RunningWorker running(either_driver());
   const auto on_worker = [&](auto&& question) {
     std::promise<decltype(question(*running.worker))> answer;
     running.worker->post([&](Worker& from) { answer.set_value(question(from)); });
@@ -99,7 +102,7 @@ TEST_CASE("a worker shows who watches the requests that end, once each, and coun
 }
 
 TEST_CASE("a worker without flows is drained at once") {
-  RunningWorker running;
+  RunningWorker running(either_driver());
   running.worker->post([](Worker& to) { to.drain(std::chrono::seconds(30)); });
   const auto begun = std::chrono::steady_clock::now();
   running.thread.join();

@@ -50,7 +50,9 @@ TEST_CASE("a node that has everything is well, and each thing that it lacks is s
   CHECK(without([](NodeFacts& f) { f.bpf_errno = ENOSYS; }) == "BPF FAIL;");
   CHECK(without([](NodeFacts& f) { f.cgroup2.clear(); }) == "cgroup v2 FAIL;");
   CHECK(without([](NodeFacts& f) { f.io_uring_errno = EPERM; }) == "io_uring warn;");
-  CHECK(without([](NodeFacts& f) { f.io_uring_disabled = 2; }) == "io_uring FAIL;");
+  CHECK(without([](NodeFacts& f) { f.io_uring_disabled = 2; }) == "io_uring warn;");
+  CHECK(without([](NodeFacts& f) { f.io_uring_errno = ENOSYS; }) == "io_uring warn;");
+  CHECK(without([](NodeFacts& f) { f.kernel = "5.17.0"; }) == "kernel warn;");
   CHECK(without([](NodeFacts& f) { f.cni.clear(); }) == "CNI FAIL;");
   CHECK(without([](NodeFacts& f) { f.cni_dir = false; }) == "CNI warn;");
   CHECK(without([](NodeFacts& f) {

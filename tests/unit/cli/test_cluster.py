@@ -236,7 +236,7 @@ def test_install_check_of_a_cluster_that_has_all_ends_well(kube):
     ({"version": {"when": ["version"], "out": {"serverVersion": {"gitVersion": "v1.28.9"}}}}, "fail", "API server",
      "Kubernetes 1.29 or newer"),
     ({"nodes": {"when": ["get", "nodes"], "out": items(node("n1", kernel="5.10.0"))}}, "fail", "kernel", "5.17"),
-    ({"nodes": {"when": ["get", "nodes"], "out": items(node("n1", kernel="5.19.0"))}}, "fail", "kernel", "io_uring"),
+    ({"nodes": {"when": ["get", "nodes"], "out": items(node("n1", kernel="5.19.0"))}}, "warn", "kernel", "io_uring"),
     ({"nodes": {"when": ["get", "nodes"], "out": items(node("n1", architecture="arm64"))}}, "fail", "architecture", "amd64"),
     ({"nodes": {"when": ["get", "nodes"], "out": items(node("n1", runtime="docker://20"))}}, "warn", "runtime", "containerd"),
     ({"crds": {"when": ["customresourcedefinitions", "get"], "out": ""}}, "fail", "Gateway API", "kubectl apply"),

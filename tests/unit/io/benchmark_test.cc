@@ -1,4 +1,4 @@
-// What the io_uring driver costs: CPU of this thread, kernel included, for 1 KiB there and back over loopback, both
+// What a kernel's driver costs: CPU of this thread, kernel included, for 1 KiB there and back over loopback, both
 // ends on one driver. Hidden: run with the tag [.benchmark], in a release build, on a quiet machine.
 #include <time.h>
 
@@ -43,9 +43,9 @@ Task<void> play(Socket& socket, bool starts, int rounds) {
 
 }  // namespace
 
-TEST_CASE("CPU of a round trip on the io_uring driver", "[.benchmark]") {
+TEMPLATE_TEST_CASE("CPU of a round trip", "[.benchmark]", UringWorld, EpollWorld) {
   for (const size_t count : {size_t{1}, size_t{32}}) {
-    UringWorld world;
+    TestType world;
     Driver& driver = world.driver();
     Acceptor acceptor(driver, world.listen());
     std::vector<Socket> clients(count), servers(count);
@@ -62,7 +62,8 @@ TEST_CASE("CPU of a round trip on the io_uring driver", "[.benchmark]") {
     for (Socket& client : clients) scope.spawn(play(client, true, rounds));
     run_until_empty(scope, std::chrono::minutes(2));
     const double us = (cpu_us() - start_us) / (static_cast<double>(rounds) * static_cast<double>(count));
-    WARN(count << " connections: " << us << " µs of CPU per round trip, both ends together");
+    WARN(driver.name() << ", " << count << " connections: " << us
+                       << " µs of CPU per round trip, both ends together");
   }
 }
 

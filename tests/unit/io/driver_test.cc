@@ -124,8 +124,6 @@ Task<void> ask(Driver& driver, SocketAddress to, std::string text, int& answered
 
 }  // namespace
 
-#define FOR_EVERY_DRIVER(name) TEMPLATE_TEST_CASE("a driver " name, "[io]", UringWorld, SimulatedWorld)
-
 FOR_EVERY_DRIVER("carries bytes both ways and a half-close in each direction") {
   TestType world;
   Acceptor acceptor(world.driver(), world.listen());

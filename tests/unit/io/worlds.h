@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 
+#include "nodeproxy/io/epoll.h"
 #include "nodeproxy/io/scope.h"
 #include "nodeproxy/io/signal.h"
 #include "nodeproxy/io/sim.h"
@@ -17,10 +18,11 @@
 
 namespace weir::io {
 
-struct UringWorld {
-  explicit UringWorld(UringDriver::Options options = {
-                          .entries = 256, .small_buffers = 256, .large_buffers = 64}) {
-    auto opened = UringDriver::open(options);
+// Of a driver on the real kernel, listening on loopback.
+template <typename OfDriver>
+struct KernelWorld {
+  explicit KernelWorld(typename OfDriver::Options options) {
+    auto opened = OfDriver::open(options);
     if (!opened) FAIL(opened.error().describe());
     driver_ = std::move(*opened);
   }
@@ -39,6 +41,17 @@ struct UringWorld {
 
  private:
   std::unique_ptr<Driver> driver_;
+};
+
+struct UringWorld : KernelWorld<UringDriver> {
+  using Options = UringDriver::Options;
+  explicit UringWorld(Options options = {.entries = 256, .small_buffers = 256, .large_buffers = 64})
+      : KernelWorld(options) {}
+};
+
+struct EpollWorld : KernelWorld<EpollDriver> {
+  using Options = EpollDriver::Options;
+  explicit EpollWorld(Options options = {.small_buffers = 256, .large_buffers = 64}) : KernelWorld(options) {}
 };
 
 // The same on the simulator, without faults.
@@ -120,3 +133,8 @@ inline std::string to_text(const Buffer& buffer) {
 }
 
 }  // namespace weir::io
+
+#define FOR_EVERY_DRIVER(name) \
+  TEMPLATE_TEST_CASE("a driver " name, "[io]", UringWorld, EpollWorld, SimulatedWorld)
+#define FOR_EVERY_KERNEL_DRIVER(name) \
+  TEMPLATE_TEST_CASE("a kernel's driver " name, "[io]", UringWorld, EpollWorld)
