@@ -70,7 +70,7 @@ def impostor(whole_mesh):
     announcement = whole_mesh.lab.directory / "shared" / "captured" / f"servers~{NAME}"
     agent.send_signal("agent", signal.SIGSTOP)
     try:
-        container = dict(whole_mesh.lab.pod("echo-1")["spec"]["containers"][0])
+        container = dict(whole_mesh.lab.pod("alice")["spec"]["containers"][0])
         whole_mesh.lab.add_pod({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": NAME, "namespace": "servers"},
                                 "spec": {"nodeName": "node-2", "serviceAccountName": "echo", "containers": [container]}})
         place = Place(whole_mesh, NAME)

@@ -4,6 +4,7 @@ The frames are those of nodeproxy/mesh/frame.h, whole or broken. A `Records` goe
 with the secret that the ssl module writes down for Wireshark, so that it can send what no TLS library would.
 """
 
+import contextlib
 import ipaddress
 import pathlib
 import ssl
@@ -147,15 +148,15 @@ class Peer:
         self.close()
 
 
-def expand(secret, label, length):
+def expand(secret, label, length, digest):
     """HKDF-Expand-Label of RFC 8446 section 7.1, without a context."""
     label = b"tls13 " + label
     info = struct.pack("!HB", length, len(label)) + label + b"\0"
-    return HKDFExpand(hashes.SHA256(), length, info).derive(secret)
+    return HKDFExpand(digest, length, info).derive(secret)
 
 
-# What a proxy chooses: the one where processors know AES, else the other. Both hash with SHA-256.
-SUITES = {"TLS_AES_128_GCM_SHA256": (AESGCM, 16), "TLS_CHACHA20_POLY1305_SHA256": (ChaCha20Poly1305, 32)}
+SUITES = {"TLS_AES_128_GCM_SHA256": (AESGCM, 16, hashes.SHA256()), "TLS_AES_256_GCM_SHA384": (AESGCM, 32, hashes.SHA384()),
+          "TLS_CHACHA20_POLY1305_SHA256": (ChaCha20Poly1305, 32, hashes.SHA256())}
 
 
 class Records(Peer):
@@ -166,17 +167,17 @@ class Records(Peer):
             context = client_context(certificate, key)
             context.keylog_filename = secrets.name
             super().__init__(connection, context)
-            self.seal, self.key_bytes = SUITES[self.tls.cipher()[0]]
+            self.seal, self.key_bytes, self.hash = SUITES[self.tls.cipher()[0]]
             lines = [line.split() for line in pathlib.Path(secrets.name).read_text().splitlines()]
         self.use(bytes.fromhex(next(line[2] for line in lines if line[0] == "CLIENT_TRAFFIC_SECRET_0")))
 
     def use(self, secret):
         self.secret, self.sequence = secret, 0
-        self.key = self.seal(expand(secret, b"key", self.key_bytes))
-        self.nonce = int.from_bytes(expand(secret, b"iv", 12), "big")
+        self.key = self.seal(expand(secret, b"key", self.key_bytes, self.hash))
+        self.nonce = int.from_bytes(expand(secret, b"iv", 12, self.hash), "big")
 
     def update(self):
-        self.use(expand(self.secret, b"traffic upd", 32))
+        self.use(expand(self.secret, b"traffic upd", self.hash.digest_size, self.hash))
 
     def record(self, kind, inner, padding=0):
         inner += bytes([kind]) + bytes(padding)
@@ -192,3 +193,57 @@ class Records(Peer):
 
     def send(self, *frames):
         self.raw.sendall(self.record(APPLICATION_DATA, b"".join(frames)))
+
+
+# --- Below the handshake ---------------------------------------------------------------------------------------------
+def first_flight(context):
+    """(an SSLObject, its incoming and outgoing BIO, its ClientHello in one record)"""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return tls, incoming, outgoing, outgoing.read()
+
+
+def in_records(hello, size):
+    """The same ClientHello in records of so many bytes (RFC 8446 5.1 lets it be cut anywhere)."""
+    body = hello[5:]
+    return b"".join(hello[:3] + struct.pack("!H", len(part)) + part
+                    for part in (body[at:at + size] for at in range(0, len(body), size)))
+
+
+def padded(hello, size):
+    """A ClientHello with the extension padding (RFC 7685) on top, so that it is of so many bytes; in full records."""
+    message = hello[5:]
+    at = 4 + 2 + 32
+    at += 1 + message[at]
+    at += 2 + int.from_bytes(message[at:at + 2], "big")
+    at += 1 + message[at]
+    extensions = message[at + 2:]
+    extensions += struct.pack("!HH", 21, size - len(message) - 4) + bytes(size - len(message) - 4)
+    body = message[4:at] + struct.pack("!H", len(extensions)) + extensions
+    message = b"\1" + len(body).to_bytes(3, "big") + body
+    return in_records(hello[:5] + message, 16384)
+
+
+def handshaken(connection, context, pieces):
+    """Goes through a handshake whose ClientHello is sent as `pieces(hello)`; the proxy's first frame."""
+    tls, incoming, outgoing, hello = first_flight(context)
+    for piece in pieces(hello):
+        connection.sendall(piece)
+
+    def step(act):
+        while True:
+            try:
+                return act()
+            except ssl.SSLWantReadError:
+                read = connection.recv(65536)
+                if not read:
+                    raise Ended("truncated") from None
+                incoming.write(read)
+            except ssl.SSLError as error:
+                raise Ended(error.reason) from None
+
+    step(tls.do_handshake)
+    connection.sendall(outgoing.read())
+    return step(lambda: tls.read(65536))
