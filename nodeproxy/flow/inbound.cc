@@ -136,7 +136,7 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
       {.settings = {.sessions_max = limits::sessions_per_lane}, .budget = &flow.owner.budget});
   if (!carrier) co_return std::unexpected(carrier.error());
   flow.carrier = std::move(*carrier);
-  const Status shaken = co_await flow.carrier->handshake(hello.bytes.bytes());
+  const Status shaken = co_await flow.carrier->handshake(std::move(hello.bytes));
   count_handshake(context, *flow.carrier, shaken);
   if (!shaken) {
     co_await flow.carrier->give_up(shaken.error());
