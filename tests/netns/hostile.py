@@ -5,6 +5,7 @@ The attacker is the pod stranger, which is outside the mesh and dials web-3 on n
 """
 
 import contextlib
+import ssl
 
 import pytest
 
@@ -76,6 +77,27 @@ def scales(whole_mesh, neighbour, context):
     made = Scales(proxies(whole_mesh), neighbour, lambda count: whole_mesh.stranger.connect_many(count, web_3, PORT), ordinary)
     made.attacker = me
     return made
+
+
+def say(connection, context, *frames):
+    """Begins a lane, says this as far as it is taken, and leaves it there: `connection` stays open."""
+    with contextlib.suppress(OSError):
+        peer = Peer(connection, context)
+        peer.tls.settimeout(0.2)
+        try:
+            peer.send(*frames)
+        finally:
+            peer.tls.close()
+
+
+def drain(peer):
+    """Reads what has come."""
+    peer.tls.settimeout(0)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        while True:
+            if not peer.tls.recv(1 << 16):
+                raise Ended("closed")
+    peer.tls.settimeout(0.2)
 
 
 def nothing_is_left(mesh):
