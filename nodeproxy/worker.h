@@ -56,7 +56,7 @@ class Worker final : private upstream::LanePoolEvents {
  private:
   void on_handshake(const Status& outcome, bool resumed) override;
   void on_lane_opened() override { ++context_.counters.lanes_opened; }
-  void on_lane_closed() override { ++context_.counters.lanes_closed; }
+  void on_lane_closed(Reason why) override { ++context_.counters.lanes_closed[static_cast<size_t>(why)]; }
   void on_session_opened() override { ++context_.counters.sessions_opened; }
   void take_messages();
   void take_snapshot();

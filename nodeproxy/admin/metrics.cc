@@ -64,7 +64,7 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
     for (size_t i = 0; i < sum.handshakes_failed.size(); ++i)
       sum.handshakes_failed[i] += one.handshakes_failed[i];
     sum.lanes_opened += one.lanes_opened;
-    sum.lanes_closed += one.lanes_closed;
+    for (size_t i = 0; i < sum.lanes_closed.size(); ++i) sum.lanes_closed[i] += one.lanes_closed[i];
     sum.sessions_opened += one.sessions_opened;
     sum.audits += one.audits;
     sum.turns += one.turns;
@@ -88,7 +88,12 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
                      {{"reason", std::string(label(static_cast<Reason>(i)))}}, sum.handshakes_failed[i]);
   }
   families.counter("weir_lanes_opened_total", "Lanes opened, both roles.", {}, sum.lanes_opened);
-  families.counter("weir_lanes_closed_total", "Lanes closed, both roles.", {}, sum.lanes_closed);
+  for (size_t i = 0; i < sum.lanes_closed.size(); ++i) {
+    const auto why = static_cast<Reason>(i);
+    if (sum.lanes_closed[i] == 0 && why != Reason::none) continue;
+    families.counter("weir_lanes_closed_total", "Lanes closed, both roles.",
+                     {{"reason", std::string(label(why))}}, sum.lanes_closed[i]);
+  }
   families.counter("weir_sessions_opened_total", "Sessions opened on lanes, both roles.", {},
                    sum.sessions_opened);
   families.counter("weir_policy_audits_total", "Audit policies that matched.", {}, sum.audits);

@@ -38,6 +38,7 @@ io::Task<Result<Hello>> first_bytes(io::Driver& driver, io::Socket& socket, io::
   // A ClientHello in pieces: gathered until it is whole.
   const io::TimePoint last = driver.now() + limits::first_flight_timeout;
   std::vector<std::byte> gathered(hello.bytes.bytes().begin(), hello.bytes.bytes().end());
+  hello.bytes = io::Buffer();  // back to the pool: who waits keeps none, or slow peers are the end of it
   while (sniff == Sniff::need_more) {
     auto more = co_await socket.receive(io::ReceiveSize::small, last);
     if (!more) co_return std::unexpected(more.error());

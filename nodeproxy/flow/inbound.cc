@@ -136,7 +136,7 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
       {.settings = {.sessions_max = limits::sessions_per_lane}, .budget = &flow.owner.budget});
   if (!carrier) co_return std::unexpected(carrier.error());
   flow.carrier = std::move(*carrier);
-  const Status shaken = co_await flow.carrier->handshake(hello.bytes.bytes());
+  const Status shaken = co_await flow.carrier->handshake(std::move(hello.bytes));
   count_handshake(context, *flow.carrier, shaken);
   if (!shaken) {
     co_await flow.carrier->give_up(shaken.error());
@@ -145,8 +145,14 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
   flow.record.discard();  // sessions have their own records
   ++context.counters.lanes_opened;
   co_await flow.carrier->run();
-  ++context.counters.lanes_closed;
-  co_return Status();
+  const Error& end = *flow.carrier->ended();  // of what run() has ended there is an end
+  ++context.counters.lanes_closed[static_cast<size_t>(end.reason)];
+  // A peer that breaks the rules is told of by name, whether or not it had a session to be told of with.
+  if (end.reason != Reason::protocol_error && end.reason != Reason::tls_error) co_return Status();
+  flow.record.restore();
+  flow.record.facts.labels.security = telemetry::Security::mtls;
+  flow.record.facts.labels.source.principal = flow.carrier->peer_identity();
+  co_return std::unexpected(end);
 }
 
 io::Task<Status> corridor(InboundFlow& flow) {

@@ -44,6 +44,7 @@ class EpollDriver final : public Driver {
   void set_reset_on_close(int fd, bool on) override { KernelSockets::set_reset_on_close(fd, on); }
   void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
   void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }
+  void set_keepalive(int fd) override { KernelSockets::set_keepalive(fd); }
   void close(int fd) override;
 
   void turn(TimePoint until) override;

@@ -66,9 +66,9 @@ Result<std::unique_ptr<Carrier>> Carrier::acceptor(io::Driver& driver, io::Socke
   return carrier;
 }
 
-io::Task<Status> Carrier::handshake(std::span<const std::byte> first) {
+io::Task<Status> Carrier::handshake(io::Buffer first) {
   const io::TimePoint deadline = driver_.now() + limits::handshake_timeout;
-  io::Buffer buffer = io::copy_to_buffer(first);
+  io::Buffer buffer = std::move(first);
   if (!buffer.empty()) tls_->feed(buffer.writable());
   for (;;) {
     const auto state = tls_->handshake();
@@ -89,6 +89,7 @@ io::Task<Status> Carrier::handshake(std::span<const std::byte> first) {
       want_flush();
       co_return Status();
     }
+    buffer = io::Buffer();  // all of it is taken; who waits keeps none
     Result<io::Buffer> more = co_await socket_.receive(io::ReceiveSize::small, deadline);
     if (!more) {
       if (more.error().reason == Reason::detect_timeout)

@@ -35,7 +35,7 @@ class Carrier final : private LaneEvents, private io::Op, private io::Deferred, 
   void connected(io::Socket socket) { socket_ = std::move(socket); }
   // `first` is what detection read (acceptor). Bounded by limits::handshake_timeout. Errors: tls::Session's reasons,
   // handshake_timeout, or the socket's. On an error the lane has ended.
-  io::Task<Status> handshake(std::span<const std::byte> first);
+  io::Task<Status> handshake(io::Buffer first);
   // After the handshake: serves the lane until the connection ends, then until its sessions are given back.
   io::Task<void> run();
   // For a carrier that never got as far as run(): ends the lane and waits for its sessions.

@@ -45,7 +45,7 @@ Status Lane::consume(std::span<const std::byte> plaintext) {
   if (!rule && control_overflow()) rule = "the peer does not read: more than 64 KiB of control frames wait";
   if (rule && !ended_) {
     broken_rule_ = rule;
-    fail(Error{Source::peer, Reason::protocol_error, 0, {}});
+    fail(weir::fail(Source::peer, Reason::protocol_error, rule).error());
   }
   if (ended_) return std::unexpected(*ended_);
   return {};

@@ -83,6 +83,7 @@ std::string_view AccessLog::write(const Facts& facts, const Ended& ended) {
   append_field(out, "security", label(facts.labels.security));
   append_field(out, "verdict", ended.was_open ? "opened" : "failed");
   append_outcome(out, ended.why, facts.policy, facts.rule);
+  if (ended.why.detail) append_field(out, "detail", *ended.why.detail);
   append_number_field(out, "bytes_sent", ended.sent_bytes);
   append_number_field(out, "bytes_received", ended.received_bytes);
   append_millis_field(out, "duration_ms", ended.duration);

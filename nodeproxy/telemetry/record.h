@@ -50,6 +50,8 @@ class Record {
   void end(Sink& sink, std::chrono::steady_clock::time_point now, const Error& why);
   // Not a connection after all (it carries sessions that have records of their own): nothing is counted or logged.
   void discard() { ended_ = true; }
+  // Of what was discarded: there is something to tell of it after all.
+  void restore() { ended_ = false; }
   bool ended() const { return ended_; }
   std::chrono::steady_clock::time_point begun() const { return begun_; }
 

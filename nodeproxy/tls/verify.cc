@@ -41,7 +41,43 @@ bool is_p256(X509* certificate) {
   return ec && EC_GROUP_get_curve_name(EC_KEY_get0_group(ec)) == NID_X9_62_prime256v1;
 }
 
+// Signatures that still prove something. SHA-1 does not (collisions with a chosen prefix), and BoringSSL takes it; what
+// RSA-PSS hashes with stands in parameters that it does not tell.
+bool strong_signature(const X509* certificate) {
+  static constexpr int kStrong[] = {
+      NID_ecdsa_with_SHA256,       NID_ecdsa_with_SHA384,       NID_ecdsa_with_SHA512,      NID_ED25519,
+      NID_sha256WithRSAEncryption, NID_sha384WithRSAEncryption, NID_sha512WithRSAEncryption};
+  return std::ranges::find(kStrong, X509_get_signature_nid(certificate)) != std::end(kStrong);
+}
+
+// A key of an issuer that is not worth breaking: RSA from 2,048 bits, curves from 256.
+bool strong_key(X509* issuer) {
+  bssl::UniquePtr<EVP_PKEY> key(X509_get_pubkey(issuer));
+  if (!key) return false;
+  switch (EVP_PKEY_id(key.get())) {
+    case EVP_PKEY_RSA: return EVP_PKEY_bits(key.get()) >= 2048;
+    case EVP_PKEY_EC: return EVP_PKEY_bits(key.get()) >= 256;
+    case EVP_PKEY_ED25519: return true;
+    default: return false;
+  }
+}
+
+// Of a path from the leaf to the root. The root's own signature proves nothing, so it does not matter.
+bool strong(const STACK_OF(X509) * path) {
+  const size_t last = sk_X509_num(path) - 1;
+  for (size_t i = 0; i <= last; ++i) {
+    X509* certificate = sk_X509_value(path, i);
+    if (i < last && !strong_signature(certificate)) return false;
+    if (i > 0 && !strong_key(certificate)) return false;
+  }
+  return true;
+}
+
 Status check_usage(X509* leaf) {
+  // RFC 5280 4.2: what is critical and not known cannot be judged. `invalid`: what BoringSSL itself reads is broken.
+  const uint32_t flags = X509_get_extension_flags(leaf);
+  if (flags & EXFLAG_INVALID) return malformed("an extension does not decode, or says what a leaf may not");
+  if (flags & EXFLAG_CRITICAL) return malformed("a critical extension is not known");
   bool ok = true;
   const auto constraints = extension<BASIC_CONSTRAINTS>(leaf, NID_basic_constraints, ok);
   const auto usage = extension<ASN1_BIT_STRING>(leaf, NID_key_usage, ok);
@@ -150,6 +186,8 @@ Result<Verified> verify_chain(X509* leaf, STACK_OF(X509) * intermediates, const 
   }
   Verified verified{std::move(facts->identity), facts->not_after};
   STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(path.get());
+  if (!strong(chain))
+    return fail(Source::local, Reason::certificate_untrusted, "a weak signature or an issuer's weak key");
   for (size_t i = 1; i < sk_X509_num(chain); ++i) {
     X509* issuer = sk_X509_value(chain, i);
     const auto from = wall_time(X509_get0_notBefore(issuer));

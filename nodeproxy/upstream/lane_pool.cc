@@ -130,7 +130,7 @@ io::Task<void> LanePool::serve(Dialled& lane, int netns_fd) {
   events_.on_lane_opened();
   if (draining_) carrier.drain();
   co_await carrier.run();
-  events_.on_lane_closed();
+  events_.on_lane_closed(carrier.ended()->reason);  // run() has ended it
 }
 
 void LanePool::ended(Dialled& lane) {

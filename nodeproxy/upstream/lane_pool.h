@@ -30,7 +30,7 @@ class LanePoolEvents {
  public:
   virtual void on_handshake(const Status& outcome, bool resumed) = 0;
   virtual void on_lane_opened() = 0;
-  virtual void on_lane_closed() = 0;
+  virtual void on_lane_closed(Reason why) = 0;
   virtual void on_session_opened() = 0;
 
  protected:

@@ -42,7 +42,7 @@ class Node final : private upstream::LanePoolEvents {
  private:
   void on_handshake(const Status& outcome, bool) override { last_handshake = outcome; }
   void on_lane_opened() override {}
-  void on_lane_closed() override {}
+  void on_lane_closed(Reason) override {}
   void on_session_opened() override {}
 };
 

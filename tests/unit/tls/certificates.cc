@@ -37,10 +37,11 @@ std::string san_value(const Spec& spec) {
   return {reinterpret_cast<const char*>(out), size};
 }
 
-void add_extension(X509* certificate, int nid, const std::string& value) {
+void add_extension(X509* certificate, const Extension& made) {
   bssl::UniquePtr<ASN1_OCTET_STRING> octets(ASN1_OCTET_STRING_new());
-  REQUIRE(ASN1_STRING_set(octets.get(), value.data(), static_cast<int>(value.size())));
-  bssl::UniquePtr<X509_EXTENSION> extension(X509_EXTENSION_create_by_NID(nullptr, nid, 0, octets.get()));
+  REQUIRE(ASN1_STRING_set(octets.get(), made.value.data(), static_cast<int>(made.value.size())));
+  bssl::UniquePtr<X509_EXTENSION> extension(
+      X509_EXTENSION_create_by_NID(nullptr, made.nid, made.critical, octets.get()));
   REQUIRE((extension && X509_add_ext(certificate, extension.get(), -1)));
 }
 
@@ -50,9 +51,13 @@ void add_usage(X509* certificate, const std::vector<int>& bits) {
   REQUIRE(X509_add1_ext_i2d(certificate, NID_key_usage, usage.get(), 1, X509V3_ADD_DEFAULT));
 }
 
-void add_constraints(X509* certificate, bool ca) {
+void add_constraints(X509* certificate, bool ca, long path_length = -1) {
   bssl::UniquePtr<BASIC_CONSTRAINTS> constraints(BASIC_CONSTRAINTS_new());
   constraints->ca = ca ? 0xff : 0;
+  if (path_length >= 0) {
+    constraints->pathlen = ASN1_INTEGER_new();
+    REQUIRE(ASN1_INTEGER_set_uint64(constraints->pathlen, static_cast<uint64_t>(path_length)));
+  }
   REQUIRE(X509_add1_ext_i2d(certificate, NID_basic_constraints, constraints.get(), 1, X509V3_ADD_DEFAULT));
 }
 
@@ -88,8 +93,8 @@ bssl::UniquePtr<X509> begin(const std::string& subject, const std::string& issue
   return certificate;
 }
 
-std::string finish(X509* certificate, EVP_PKEY* signer) {
-  REQUIRE(X509_sign(certificate, signer, EVP_sha256()));
+std::string finish(X509* certificate, EVP_PKEY* signer, bool sha1 = false) {
+  REQUIRE(X509_sign(certificate, signer, sha1 ? EVP_sha1() : EVP_sha256()));
   uint8_t* der = nullptr;
   const int size = i2d_X509(certificate, &der);
   REQUIRE(size > 0);
@@ -101,16 +106,20 @@ std::string finish(X509* certificate, EVP_PKEY* signer) {
 
 bssl::UniquePtr<EVP_PKEY> make_key(KeyKind kind) {
   bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
-  if (kind == KeyKind::rsa2048) {
+  if (kind == KeyKind::rsa2048 || kind == KeyKind::rsa1024) {
     bssl::UniquePtr<RSA> rsa(RSA_new());
     bssl::UniquePtr<BIGNUM> exponent(BN_new());
-    REQUIRE((BN_set_word(exponent.get(), RSA_F4) &&
-             RSA_generate_key_ex(rsa.get(), 2048, exponent.get(), nullptr) &&
-             EVP_PKEY_set1_RSA(key.get(), rsa.get())));
+    REQUIRE(
+        (BN_set_word(exponent.get(), RSA_F4) &&
+         RSA_generate_key_ex(rsa.get(), kind == KeyKind::rsa1024 ? 1024 : 2048, exponent.get(), nullptr) &&
+         EVP_PKEY_set1_RSA(key.get(), rsa.get())));
     return key;
   }
-  bssl::UniquePtr<EC_KEY> ec(
-      EC_KEY_new_by_curve_name(kind == KeyKind::p256 ? NID_X9_62_prime256v1 : NID_secp384r1));
+  const int curve = kind == KeyKind::p224   ? NID_secp224r1
+                    : kind == KeyKind::p256 ? NID_X9_62_prime256v1
+                    : kind == KeyKind::p384 ? NID_secp384r1
+                                            : NID_secp521r1;
+  bssl::UniquePtr<EC_KEY> ec(EC_KEY_new_by_curve_name(curve));
   REQUIRE((EC_KEY_generate_key(ec.get()) && EVP_PKEY_set1_EC_KEY(key.get(), ec.get())));
   return key;
 }
@@ -126,12 +135,19 @@ Authority::Authority(const std::string& name, long from_seconds, long to_seconds
 
 Authority::Authority(const std::string& name, const Authority& parent, long from_seconds, long to_seconds,
                      bool ca)
-    : name_(name), key_(make_key(KeyKind::p256)) {
-  const bssl::UniquePtr<X509> certificate = begin(name, parent.name_, key_.get(), from_seconds, to_seconds);
-  REQUIRE(X509_set_version(certificate.get(), 2));
-  add_constraints(certificate.get(), ca);
-  add_usage(certificate.get(), {5, 6});
-  der_ = finish(certificate.get(), parent.key_.get());
+    : Authority(name, parent, Issuer{.from_seconds = from_seconds, .to_seconds = to_seconds, .ca = ca}) {}
+
+Authority::Authority(const std::string& name, const Authority& parent, const Issuer& issuer)
+    : name_(name), key_(make_key(issuer.key)) {
+  const bssl::UniquePtr<X509> certificate =
+      begin(name, parent.name_, key_.get(), issuer.from_seconds, issuer.to_seconds);
+  REQUIRE(X509_set_version(certificate.get(), issuer.version));
+  if (issuer.version == 2) {
+    if (issuer.constraints) add_constraints(certificate.get(), issuer.ca, issuer.path_length);
+    if (!issuer.key_usage.empty()) add_usage(certificate.get(), issuer.key_usage);
+    for (const Extension& extension : issuer.more) add_extension(certificate.get(), extension);
+  }
+  der_ = finish(certificate.get(), parent.key_.get(), issuer.sha1);
 }
 
 std::string Authority::sign(const Spec& spec, EVP_PKEY* key) const {
@@ -145,10 +161,11 @@ std::string Authority::sign(const Spec& spec, EVP_PKEY* key) const {
     if (!spec.purposes.empty()) add_purposes(certificate.get(), spec.purposes);
     if (!spec.uris.empty() || !spec.dns.empty() || !spec.raw_san.empty()) {
       for (int times = spec.san_twice ? 2 : 1; times > 0; --times)
-        add_extension(certificate.get(), NID_subject_alt_name, san_value(spec));
+        add_extension(certificate.get(), {NID_subject_alt_name, false, san_value(spec)});
     }
+    for (const Extension& extension : spec.more) add_extension(certificate.get(), extension);
   }
-  std::string der = finish(certificate.get(), key_.get());
+  std::string der = finish(certificate.get(), key_.get(), spec.sha1);
   if (spec.break_signature) der.back() = static_cast<char>(der.back() ^ 1);  // the signature stands last
   return der;
 }

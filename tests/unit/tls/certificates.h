@@ -13,8 +13,14 @@
 
 namespace weir::tls::test {
 
-enum class KeyKind { p256, p384, rsa2048 };
+enum class KeyKind { p224, p256, p384, p521, rsa1024, rsa2048 };
 bssl::UniquePtr<EVP_PKEY> make_key(KeyKind kind);
+
+struct Extension {
+  int nid = NID_undef;
+  bool critical = false;
+  std::string value;  // DER
+};
 
 struct Spec {
   std::vector<std::string> uris = {"spiffe://cluster.local/ns/shop/sa/cart"};
@@ -27,8 +33,22 @@ struct Spec {
   std::vector<int> key_usage = {0};  // bits of RFC 5280 4.2.1.3; empty: no extension
   std::vector<int> purposes = {NID_server_auth, NID_client_auth};  // empty: no extension
   int version = 2;                                                 // v3
+  std::vector<Extension> more = {};                                     // behind the others
+  bool sha1 = false;
   bool break_signature = false;
   std::string issuer_name;  // instead of the authority's own
+};
+
+// What an authority says of itself. As it is: a CA without limits.
+struct Issuer {
+  long from_seconds = -3600, to_seconds = 86400;
+  bool constraints = true, ca = true;
+  long path_length = -1;                // of CAs below; -1: says nothing
+  std::vector<int> key_usage = {5, 6};  // empty: no extension
+  std::vector<Extension> more = {};
+  KeyKind key = KeyKind::p256;
+  bool sha1 = false;  // signed by its parent so
+  int version = 2;
 };
 
 // A key and a certificate; `der` for what goes over the wire.
@@ -43,6 +63,7 @@ class Authority {
   // An intermediate of `parent`.
   Authority(const std::string& name, const Authority& parent, long from_seconds = -3600,
             long to_seconds = 86400, bool ca = true);
+  Authority(const std::string& name, const Authority& parent, const Issuer& issuer);
 
   Certified issue(const Spec& spec) const;                  // with a new PrivateKey
   std::string sign(const Spec& spec, EVP_PKEY* key) const;  // DER

@@ -20,7 +20,7 @@ constexpr const char* kOk = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 struct Silent final : LanePoolEvents {
   void on_handshake(const Status&, bool) override {}
   void on_lane_opened() override {}
-  void on_lane_closed() override {}
+  void on_lane_closed(Reason) override {}
   void on_session_opened() override {}
 };
 
