@@ -65,7 +65,8 @@ HELD = {  # said on fifty lanes, and then nothing
     "a frame of which most is missing": lambda me: [frame(OPEN, 1, b"x" * 100, length=PAYLOAD_MAX)],
     "a hundred sessions": lambda me: [opening(n, me) for n in range(1, 101)],
     "a hundred sessions with half a window each": lambda me: [
-        part for n in range(1, 101) for part in (opening(n, me), frame(DATA, n, b"GET /" + bytes(PAYLOAD_MAX - 5)), frame(DATA, n, bytes(PAYLOAD_MAX)))],
+        part for n in range(1, 101)
+        for part in (opening(n, me), frame(DATA, n, b"GET /" + bytes(PAYLOAD_MAX - 5)), frame(DATA, n, bytes(PAYLOAD_MAX)))],
 }
 
 

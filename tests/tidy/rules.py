@@ -346,7 +346,7 @@ def tests_of(root, place):
     for path in (root / f"tests/unit/{place}_test.cc", root / f"tests/{place}_test.cc", root / f"tests/{place}.py"):
         if path.exists():
             text = re.sub(r'"\s*\n\s*"', "", path.read_text())
-            names |= set(re.findall(r'\bTEST_CASE\(\s*"((?:\\.|[^"\\])*)"', text))
+            names |= set(re.findall(r'\b(?:TEST_CASE|FOR_EVERY_KERNEL_DRIVER|FOR_EVERY_DRIVER)\(\s*"((?:\\.|[^"\\])*)"', text))
             names |= set(re.findall(r"^def (test_\w+)", text, re.M))
     return names
 

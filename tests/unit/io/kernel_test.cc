@@ -191,7 +191,8 @@ FOR_EVERY_KERNEL_DRIVER("tells an accepted socket to give up on a dead peer") {
   CHECK(option(accepted.fd(), IPPROTO_TCP, TCP_USER_TIMEOUT) == 20'000);
 }
 
-FOR_EVERY_KERNEL_DRIVER("probes what a listener with keepalive accepts, and keeps a peer that only does not read") {
+FOR_EVERY_KERNEL_DRIVER(
+    "probes what a listener with keepalive accepts, and keeps a peer that only does not read") {
   TestType world;
   const int listener = world.listen();
   world.driver().set_keepalive(listener);
