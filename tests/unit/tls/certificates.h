@@ -33,7 +33,7 @@ struct Spec {
   std::vector<int> key_usage = {0};  // bits of RFC 5280 4.2.1.3; empty: no extension
   std::vector<int> purposes = {NID_server_auth, NID_client_auth};  // empty: no extension
   int version = 2;                                                 // v3
-  std::vector<Extension> more = {};                                     // behind the others
+  std::vector<Extension> more = {};                                // behind the others
   bool sha1 = false;
   bool break_signature = false;
   std::string issuer_name;  // instead of the authority's own
