@@ -139,7 +139,10 @@ const char* Lane::on_open(std::span<const std::byte> payload) {
   };
   if (error == OpenError::unknown_critical) return refuse(RstReason::bad_open);
   if (goaway_sent_) return refuse(RstReason::draining);
-  if (live_ >= options_.settings.sessions_max) return refuse(RstReason::overloaded);
+  // A peer that opens and resets in one breath leaves sessions that are off the wire and not yet put away (a connect to
+  // be cancelled, a socket to be closed): it may owe us as many as it may have open, and no more.
+  const size_t most = options_.settings.sessions_max;
+  if (live_ >= most || allocated_ - live_ > most) return refuse(RstReason::overloaded);
   if (options_.budget && !options_.budget->take(options_.settings.initial_window_bytes))
     return refuse(RstReason::overloaded);
   events_.on_open(*make_session(header_.session), info);

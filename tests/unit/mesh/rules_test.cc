@@ -180,6 +180,21 @@ TEST_CASE("frames of ended sessions are dropped") {
   CHECK(end.held.at(5)->received.empty());
 }
 
+TEST_CASE("a peer that opens and resets has no more to be put away than it may have open") {
+  LaneOptions options;
+  options.settings.sessions_max = 4;
+  End end(Role::acceptor, options);
+  REQUIRE(end.lane->consume(settings()));
+  uint32_t id = 1;
+  for (; id <= 20; ++id) REQUIRE(end.lane->consume(open(id) + frame(FrameType::rst, id, "\xc")));
+  CHECK(end.held.size() == 5);  // the one too many was still to come
+  REQUIRE(end.lane->consume(open(id)));
+  CHECK_FALSE(end.held.contains(id));
+  end.held.clear();
+  REQUIRE(end.lane->consume(open(++id)));
+  CHECK(end.held.contains(id));
+}
+
 TEST_CASE("an OPEN with a critical field that is not known is refused, and the lane goes on") {
   End end(Role::acceptor);
   const std::string client = "\x81\0\x12"s + std::string(10, 0) + "\xff\xff\x0a\0\0\1\0\x50"s;
