@@ -88,9 +88,11 @@ int uninstall(const AgentOptions& options) {
   const NetnsFinder finder(finder_options(options));
   const RedirectOptions redirect = redirect_options(options, finder);
   if (auto ok = Redirect::uninstall(redirect); !ok) code = complain(ok.error());
-  for (const char* file : {"trust-version", "enrolled-namespaces"}) {
+  for (const char* file : {"trust-version", "trust-bundle.pem", "enrolled-namespaces"}) {
     if (auto ok = remove_durably(options.state_dir / file); !ok) code = complain(ok.error());
   }
+  std::error_code not_empty;  // then something of somebody else's is in it
+  std::filesystem::remove(options.state_dir, not_empty);
   if (code == 0) log::info("weir is gone from node {}", options.node);
   return code;
 }
