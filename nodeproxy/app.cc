@@ -54,7 +54,6 @@ void App::on_local_pod(config::LocalPod pod) {
     descriptors->inbound = std::move(pod.inbound);
     descriptors->listener_port = pod.listener_port;
     pods_[uid] = Pod{.descriptors = descriptors};
-    for (const auto& worker : workers_) worker->post([descriptors](Worker& to) { to.add_pod(descriptors); });
   }
   log::info("pod {}: serving as {}", uid, identity);
   if (const Status status = certificates_.add(identity); !status) {
@@ -108,6 +107,7 @@ void App::on_certificate(const std::string& identity, std::vector<std::string> c
     return;
   }
   hand_out_certificates();
+  begin_accepting();
 }
 
 void App::on_certificate_refused(const std::string& identity, const std::string& error, bool retry) {
@@ -138,6 +138,22 @@ void App::hand_out_certificates() {
     states.emplace(view.identity, std::move(state));
   }
   certificate_states_ = std::move(states);
+}
+
+// A pod is accepted for once there is a certificate to speak with: until then its connections are better off with another
+// proxy that has the same listeners, or in their queue. Who waited in vain accepts all the same, and says why it refuses.
+void App::begin_accepting() {
+  const auto now = std::chrono::steady_clock::now();
+  const std::lock_guard lock(mutex_);
+  for (auto& [uid, pod] : pods_) {
+    if (pod.begun || pod.leaving) continue;
+    const auto state = certificate_states_.find(pod.descriptors->identity);
+    const bool has_certificate = state != certificate_states_.end() && state->second.handed_out;
+    if (!has_certificate && now - pod.came < limits::certificate_wait) continue;
+    pod.begun = true;
+    for (const auto& worker : workers_)
+      worker->post([descriptors = pod.descriptors](Worker& to) { to.add_pod(descriptors); });
+  }
 }
 
 void App::on_connected(bool connected) {
@@ -171,6 +187,7 @@ void App::on_tick() {
     link_->request_certificate(request.identity, request.csr);
   }
   hand_out_certificates();
+  begin_accepting();
 }
 
 }  // namespace weir

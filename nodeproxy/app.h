@@ -54,6 +54,7 @@ class App final : public config::AgentEvents {
   void on_tick() override;
   void want_certificate(const std::string& identity);
   void hand_out_certificates();
+  void begin_accepting();
 
   // Any worker's thread: counts until all workers have said so.
   void pod_accepting(const std::string& uid);
@@ -78,7 +79,9 @@ class App final : public config::AgentEvents {
   struct Pod {
     std::shared_ptr<const flow::PodDescriptors> descriptors;
     uint32_t accepting = 0, released = 0;  // workers that have said so
+    bool begun = false;                    // the workers have it
     bool leaving = false;
+    std::chrono::steady_clock::time_point came = std::chrono::steady_clock::now();
   };
 
   AppOptions options_;
