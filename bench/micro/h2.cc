@@ -66,7 +66,9 @@ void settle(Pair& pair) {
     }
     return any;
   };
-  while (pass(pair.client, pair.server) | pass(pair.server, pair.client)) {
+  for (bool moved = true; moved;) {  // both, each time
+    moved = pass(pair.client, pair.server);
+    moved = pass(pair.server, pair.client) || moved;
   }
   pair.client.give_back();
   pair.server.give_back();

@@ -34,7 +34,7 @@ class SessionMemory {
     Use& operator=(const Use&) = delete;
 
    private:
-    const SessionMemory& memory_;
+    [[maybe_unused]] const SessionMemory& memory_;  // only AddressSanitizer looks
   };
 
  private:
