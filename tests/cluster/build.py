@@ -48,10 +48,12 @@ class BuildError(Exception):
 
 
 class Unreachable(BuildError):
-    """It could not be had because Go's registry does not answer."""
+    """It could not be had because Go's registry does not answer, or does not have it."""
 
 
-SILENCE = re.compile(r"dial tcp|no such host|i/o timeout|connection refused|TLS handshake timeout|network is unreachable")
+# No answer, or the answer of a mirror that does not have everything.
+SILENCE = re.compile(r"dial tcp|no such host|i/o timeout|connection refused|TLS handshake timeout|network is unreachable|"
+                     r"40[34] (Not Found|Forbidden)|410 Gone|50[234] ")
 
 
 def failed(what, said):
