@@ -34,7 +34,7 @@ bool signalled(int signals, std::chrono::milliseconds wait) {
   if (::poll(&polled, 1, static_cast<int>(wait.count())) <= 0) return false;
   signalfd_siginfo info{};
   if (::read(signals, &info, sizeof(info)) != sizeof(info)) return false;
-  log::info("signal {}: ending", info.ssi_signo);
+  log::info("signal {}: ending; every captured pod stays captured", info.ssi_signo);
   return true;
 }
 
@@ -50,10 +50,7 @@ Ended serve(const AgentOptions& options, Turn& turn, int signals) {
   Loop loop;
   Ended ended = Ended::signalled;
   loop.watch(signals, POLLIN, [&](short) {
-    signalfd_siginfo info{};
-    if (::read(signals, &info, sizeof(info)) != sizeof(info)) return;
-    log::info("signal {}: ending; every captured pod stays captured", info.ssi_signo);
-    loop.stop();
+    if (signalled(signals, 0ms)) loop.stop();
   });
   auto app = App::start(loop, options);
   turn.taken();

@@ -196,11 +196,12 @@ Result<Fd> connect_unix(const std::string& path) {
 }
 
 Result<Fd> listen_unix(const std::string& path, unsigned mode, bool take_over) {
+  struct stat there{};
+  const bool exists = ::lstat(path.c_str(), &there) == 0;
+  if (exists && !S_ISSOCK(there.st_mode))
+    return fail(Source::local, Reason::bad_config, path + " exists and is no socket", EEXIST);
   if (take_over) {
     // Beside the path and then over it: whoever asks finds the one or the other.
-    struct stat there{};
-    if (::lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode))
-      return fail(Source::local, Reason::bad_config, path + " exists and is no socket", EEXIST);
     const std::string beside = path + ".new";
     ::unlink(beside.c_str());
     auto fd = listen_unix(beside, mode);
@@ -209,11 +210,7 @@ Result<Fd> listen_unix(const std::string& path, unsigned mode, bool take_over) {
   }
   const auto address = unix_address(path);
   if (!address) return std::unexpected(address.error());
-  struct stat there{};
-  if (::lstat(path.c_str(), &there) == 0) {
-    if (!S_ISSOCK(there.st_mode)) {
-      return fail(Source::local, Reason::bad_config, path + " exists and is no socket", EEXIST);
-    }
+  if (exists) {
     if (const auto living = connect_unix(path); living || living.error().os_code != ECONNREFUSED) {
       return fail(Source::local, Reason::bad_config, "somebody already listens on " + path, EADDRINUSE);
     }
