@@ -19,7 +19,7 @@
 
 namespace weir::io {
 
-class EpollDriver final : public Driver {
+class EpollDriver final : public KernelDriver {
  public:
   struct Options {
     uint32_t small_buffers = 16'384;  // of limits::receive_buffer_small_bytes, committed as they are used
@@ -37,14 +37,6 @@ class EpollDriver final : public Driver {
   void cancel(Op& op) override;
 
   Result<int> open_socket(const SocketSpec& spec) override;
-  Result<SocketAddress> local_address(int fd) override { return KernelSockets::local_address(fd); }
-  Result<SocketAddress> peer_address(int fd) override { return KernelSockets::peer_address(fd); }
-  void shutdown_write(int fd) override { KernelSockets::shutdown_write(fd); }
-  bool broken(int fd) override { return KernelSockets::broken(fd); }
-  void set_reset_on_close(int fd, bool on) override { KernelSockets::set_reset_on_close(fd, on); }
-  void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
-  void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }
-  void set_keepalive(int fd) override { KernelSockets::set_keepalive(fd); }
   void close(int fd) override;
 
   void turn(TimePoint until) override;

@@ -42,4 +42,17 @@ class KernelSockets {
   Mode mode_;
 };
 
+// What is the same for every driver on a real kernel: the calls that never wait.
+class KernelDriver : public Driver {
+ public:
+  Result<SocketAddress> local_address(int fd) override { return KernelSockets::local_address(fd); }
+  Result<SocketAddress> peer_address(int fd) override { return KernelSockets::peer_address(fd); }
+  void shutdown_write(int fd) override { KernelSockets::shutdown_write(fd); }
+  bool broken(int fd) override { return KernelSockets::broken(fd); }
+  void set_reset_on_close(int fd, bool on) override { KernelSockets::set_reset_on_close(fd, on); }
+  void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
+  void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }
+  void set_keepalive(int fd) override { KernelSockets::set_keepalive(fd); }
+};
+
 }  // namespace weir::io

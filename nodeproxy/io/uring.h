@@ -17,7 +17,7 @@
 
 namespace weir::io {
 
-class UringDriver final : public Driver {
+class UringDriver final : public KernelDriver {
  public:
   struct Options {
     uint32_t entries = 1024;          // submission queue; more are submitted in several calls
@@ -38,14 +38,6 @@ class UringDriver final : public Driver {
   void cancel(Op& op) override;
 
   Result<int> open_socket(const SocketSpec& spec) override { return sockets_.open_socket(spec); }
-  Result<SocketAddress> local_address(int fd) override { return KernelSockets::local_address(fd); }
-  Result<SocketAddress> peer_address(int fd) override { return KernelSockets::peer_address(fd); }
-  void shutdown_write(int fd) override { KernelSockets::shutdown_write(fd); }
-  bool broken(int fd) override { return KernelSockets::broken(fd); }
-  void set_reset_on_close(int fd, bool on) override { KernelSockets::set_reset_on_close(fd, on); }
-  void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
-  void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }
-  void set_keepalive(int fd) override { KernelSockets::set_keepalive(fd); }
   void close(int fd) override { KernelSockets::close(fd); }
 
   void turn(TimePoint until) override;
