@@ -122,6 +122,13 @@ class Ends:
         self.servers.append(H2End(connection, client=False) if self.h2 else End(connection))
         return self.servers[-1]
 
+    def asked(self):
+        """The server's end, once a plain request of the client's has come there (HTTP/1.1)."""
+        self.client.send_request()
+        server = self.accept()
+        server.request()
+        return server
+
     def nothing_arrives(self, seconds=0.5):
         """Nothing of what the client sent reaches the server."""
         self.listener.settimeout(seconds)

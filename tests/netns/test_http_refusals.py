@@ -92,9 +92,7 @@ def test_a_head_that_never_ends_is_given_up_after_ten_seconds(mesh):
     b"this is no HTTP at all\r\n\r\n"])
 def test_a_bad_answer_is_a_502_and_its_connection_dies(mesh, answer):
     with mesh.both_ends() as ends:
-        ends.client.send_request()
-        server = ends.accept()
-        server.request()
+        server = ends.asked()
         server.send(answer)
         assert ends.client.answer().status == 502
         try:
@@ -111,9 +109,7 @@ def test_a_bad_answer_is_a_502_and_its_connection_dies(mesh, answer):
     (b"HTTP/1.1 103 Hints\r\nLink: " + b"l" * 8000 + b"\r\n\r\n") * 9], ids=["field", "fields", "1xx heads"])
 def test_an_answers_heads_above_their_limit_are_a_502_and_no_fault_of_the_clients(mesh, answer):
     with mesh.both_ends() as ends:
-        ends.client.send_request()
-        server = ends.accept()
-        server.request()
+        server = ends.asked()
         server.send(answer)
         assert ends.client.answer().status == 502
     mesh.entry("node-1", kind="request", reason="head_too_large", status=502)

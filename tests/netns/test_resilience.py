@@ -138,9 +138,7 @@ def test_an_idle_time_out_of_the_service_ends_what_no_longer_moves_and_nothing_e
 def test_an_idle_time_out_is_between_bytes_and_not_of_the_whole(mesh):
     mesh.apply("TrafficPolicy", "v2", targetRefs=[{"kind": "Service", "name": "web-v2"}], timeouts={"idle": "600ms"})
     with mesh.both_ends() as ends:
-        ends.client.send_request()
-        server = ends.accept()
-        server.request()
+        server = ends.asked()
         server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         ends.client.head()
         for _ in range(8):  # longer than the time-out together
@@ -156,9 +154,7 @@ def test_an_idle_time_out_is_between_bytes_and_not_of_the_whole(mesh):
 
 def test_an_open_stream_is_not_ended_for_being_idle(mesh):
     with mesh.both_ends() as ends:
-        ends.client.send_request()
-        server = ends.accept()
-        server.request()
+        server = ends.asked()
         server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         ends.client.head()
         time.sleep(15)
