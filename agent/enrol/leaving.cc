@@ -114,18 +114,15 @@ void Enrolment::check_namespace(Pod& pod, bool look) {
   if (!now && !pod.by_file) return;
   log::warn("pod {}: its network namespace {}", pod.spec.name.text(), now ? "is another now" : "is gone");
   withdraw(pod);
-  withdraw_from_proxy(pod, true);
-  pod.has_listeners = false;
-  if (!now) {
-    pod.armed = false;
-    pod.netns = {};
-    if (auto ok = capture_.remove(pod.spec.uid); !ok) {
-      log::error("pod {}: {}", pod.spec.uid, ok.error().describe());
-    } else {
-      pod.prepared = false;
-    }
+  if (now) {
+    withdraw_from_proxy(pod, true);
+    pod.has_listeners = false;
+    return enrol(pod);
   }
-  enrol(pod);
+  // Its capture goes when the proxy has let go, not before: the resets that end its connections to the dead pod's
+  // sockets take capture's route, and a socket that no reset reaches keeps the namespace for minutes.
+  pod.removed = true;
+  disarm_and_drain(pod);
 }
 
 }  // namespace weir::agent

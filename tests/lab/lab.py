@@ -211,13 +211,14 @@ class Lab:
         self.manifests.apply(document)
         self.start_containers(document)
 
-    def remove_pod(self, name):
-        """As a kubelet does: processes, network, object."""
+    def remove_pod(self, name, object_stays=0):
+        """As a kubelet does: processes, network, and after some seconds the object."""
         pod = self.pod(name)
         self.place(name)[1].remove()
         shutil.rmtree(self.pod_directory(pod), ignore_errors=True)
         if not pod["spec"].get("hostNetwork"):
             network.remove_pod(self.node_netns(pod["spec"]["nodeName"]), self.netns_of_pod(pod))
+        time.sleep(object_stays)
         self.manifests.delete("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     def pod_directory(self, pod):

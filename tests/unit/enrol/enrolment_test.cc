@@ -124,8 +124,10 @@ TEST_CASE("a namespace that is replaced is captured anew, once the proxy let go 
 
   std::filesystem::remove(node.path / "netns" / "pod1");
   node.wait(50);
-  CHECK(node.did().starts_with("removed shop/web, remove shop/web"));
+  CHECK(node.did() == "disarm shop/web, removed shop/web");
   CHECK_FALSE(node.announced("shop/web"));
+  node.enrolment->released("shop/web");
+  CHECK(node.did() == "remove shop/web");
   CHECK(node.pod().state == PodState::waiting);
 }
 

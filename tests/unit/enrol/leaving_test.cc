@@ -34,15 +34,17 @@ TEST_CASE("a pod that is gone leaves without grace, and a proxy that never answe
 }
 
 TEST_CASE(
-    "a pod whose namespace went before its object did is let go of once, and nothing is asked of it again") {
+    "of a pod whose namespace went before its object did capture stays until the proxy has let go, and then nothing is "
+    "asked of it again") {
   TestNode node;
   node.enrolment->set_wanted({web()}, kAlive);
   node.enrolment->accepting("shop/web");
   node.did();
   std::filesystem::remove(node.path / "netns" / "pod1");
   node.wait(60);
-  CHECK(node.did() == "removed shop/web, remove shop/web");
+  CHECK(node.did() == "disarm shop/web, removed shop/web");
   node.enrolment->released("shop/web");
+  CHECK(node.did() == "remove shop/web");
   node.enrolment->set_wanted({}, {});
   node.wait(20);
   CHECK(node.did() == "remove shop/web");  // what there may be of it on disk
