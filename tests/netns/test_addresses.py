@@ -21,7 +21,7 @@ def seen(place, family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_cluster_ip_leads_to_its_pods_which_see_the_clients_true_address(mesh, family):
     service = {"mapped": "::ffff:10.96.0.1"}.get(family) or SERVICE[family]
-    answers = [mesh.alice.who(service, 80) for _ in range(12)]
+    answers = [mesh.alice.who(service, 80) for _ in range(48)]  # one of three is missed once in a million runs
     assert {a["pod"] for a in answers} == set(ECHOES)
     assert {a["client"] for a in answers} == {seen(mesh.alice, family)}
     entry = mesh.entry("node-1", reporter="source", source_pod="clients/alice", service="servers/echo", reason="none")

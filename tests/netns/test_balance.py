@@ -85,9 +85,9 @@ def test_weights_are_proportions_and_zero_is_never(mesh):
 def test_a_preferred_zone_is_kept_to_while_it_has_an_endpoint_and_overflows_when_it_has_none(mesh):
     with service(mesh, trafficDistribution="PreferClose"):
         assert set(tally(mesh, 12)) == {"echo-1"}
-        assert set(tally(mesh, 12, "echo_2")) == {"echo-2", "echo-3"}
+        assert set(tally(mesh, 24, "echo_2")) == {"echo-2", "echo-3"}
         with not_ready(mesh, "echo-1"):
-            assert set(tally(mesh, 12)) == {"echo-2", "echo-3"}
+            assert set(tally(mesh, 24)) == {"echo-2", "echo-3"}
         assert set(tally(mesh, 6)) == {"echo-1"}
 
 

@@ -86,7 +86,7 @@ def test_hosts_do_not_matter_on_a_service_but_the_address_that_was_dialled_does(
 def test_a_route_of_one_port_leaves_the_others_alone(mesh):
     mesh.route("one-port", {"backendRefs": backends(web_v2=1)}, port=HTTP)
     assert version(mesh) == "v2"
-    seen = {mesh.ask_h2().get("x-pod") for _ in range(12)}
+    seen = {mesh.ask_h2().get("x-pod") for _ in range(48)}
     assert len(seen) == 3
 
 
