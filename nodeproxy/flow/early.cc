@@ -44,8 +44,9 @@ io::Task<Status> Early::until_opened(io::Driver& driver, io::Socket& client, mes
   if (client_error_) co_return std::unexpected(*client_error_);
   if (session.failed()) co_return std::unexpected(*session.failed());
   if (!status) {
-    const bool late = status.error().reason == Reason::detect_timeout;
-    co_return fail(Source::peer, late ? Reason::connect_timeout : status.error().reason);
+    if (status.error().reason != Reason::detect_timeout) co_return status;
+    // A connection that is not made ends sooner by itself: what there was no answer to is our hello, or the OPEN.
+    co_return fail(Source::peer, session.through() ? Reason::connect_timeout : Reason::handshake_timeout);
   }
   kept_ = io::Buffer();
   co_return Status();

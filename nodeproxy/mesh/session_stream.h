@@ -25,6 +25,8 @@ class SessionStream final : private SessionEvents {
 
   void accept_open();
   bool opened() const { return session_ && session_->opened(); }
+  // Its lane's handshake is done: what it says is heard by the peer.
+  bool through() const { return session_ && carrier_->established(); }
   const std::optional<Error>& failed() const { return failed_; }
   // The peer said GOAWAY: its lane takes no new sessions, and should be let go.
   bool leaving() const { return session_ && carrier_->lane().goaway_received(); }
