@@ -34,7 +34,8 @@ TEST_CASE("a pod that is gone leaves without grace, and a proxy that never answe
 }
 
 TEST_CASE(
-    "of a pod whose namespace went before its object did capture stays until the proxy has let go, and then nothing is "
+    "of a pod whose namespace went before its object did capture stays until the proxy has let go, and then "
+    "nothing is "
     "asked of it again") {
   TestNode node;
   node.enrolment->set_wanted({web()}, kAlive);
