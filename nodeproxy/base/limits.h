@@ -38,6 +38,11 @@ inline constexpr int keepalive_idle_s = 60, keepalive_interval_s = 10, keepalive
 inline constexpr auto accept_pause = 100ms;  // after EMFILE or ENOMEM
 inline constexpr auto drain_default = 30s;
 
+// A worker's time (io/fair_queue.h). A quantum is several requests, and a third of a handshake; after a turn the kernel
+// is asked for what has come meanwhile, which costs about a microsecond.
+inline constexpr auto turn_quantum = 100us;
+inline constexpr auto turn_max = 500us;
+
 // Memory.
 inline constexpr size_t receive_buffer_small_bytes = 4 * 1024;
 inline constexpr size_t early_data_bytes = 16 * 1024;  // kept until OPENED, so another endpoint can be tried

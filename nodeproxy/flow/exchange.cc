@@ -52,7 +52,7 @@ void Exchange::on_aborted(const Error& why) {
 
 void Exchange::on_empty() {
   done_(*this);
-  if (waiting_) driver().ready(std::exchange(waiting_, {}));
+  if (waiting_) driver().ready(std::exchange(waiting_, {}), share());
 }
 
 io::Task<void> Exchange::run(http::Piece first) {

@@ -83,7 +83,7 @@ void HttpClient::end_application(Reason why) {
 
 void HttpClient::on_connection_ended(http::ClientConnection& connection) {
   if (connection.exchanges() > 0) return;
-  if (applications_.size() == 1 && waiting_) flow.context.driver.ready(std::exchange(waiting_, {}));
+  if (applications_.size() == 1 && waiting_) flow.driver().ready(std::exchange(waiting_, {}), flow.share());
   applications_.remove_if([&](const auto& one) { return one.get() == &connection; });
 }
 

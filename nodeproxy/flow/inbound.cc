@@ -198,6 +198,7 @@ void start_inbound(LocalPod& destination, int fd) {
   if (local) flow->local = *local;
   if (client) flow->client_address = *client;
   label(*flow, telemetry::Security::none);
+  if (client) flow->set_share(io::share_of(client->ip));
   if (!local || !client) {
     flow->why = Error{Source::downstream, Reason::client_reset, 0, {}};
   } else if (local->ip.is_loopback()) {

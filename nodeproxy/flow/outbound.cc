@@ -284,6 +284,7 @@ void start_outbound(LocalPod& source, int fd) {
   if (dialled) flow->record.facts.dialled = flow->dialled = *dialled;
   if (client) flow->record.facts.client = flow->client_address = *client;
   label(flow->record.facts, flow->context, source, Hop{});
+  if (client) flow->set_share(io::share_of(client->ip));
   if (!dialled || !client) {
     flow->why = Error{Source::downstream, Reason::client_reset, 0, {}};
   } else if (dialled->ip.is_loopback()) {

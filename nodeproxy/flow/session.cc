@@ -5,6 +5,7 @@
 #include "nodeproxy/flow/http_corridor.h"
 #include "nodeproxy/flow/parties.h"
 #include "nodeproxy/flow/verdicts.h"
+#include "nodeproxy/io/sleep.h"
 #include "nodeproxy/mesh/session_stream.h"
 #include "nodeproxy/net/connect.h"
 #include "nodeproxy/relay/relay.h"
@@ -127,9 +128,14 @@ io::Task<Status> corridor(SessionFlow& flow) {
   co_return Status();
 }
 
+// Begins in a turn of its own: one read of a lane may hold hundreds of OPENs, each of which costs a connect(2).
 io::Task<void> run(SessionFlow& flow) {
-  const Status status = co_await corridor(flow);
-  if (!status && !flow.why) flow.why = status.error();
+  co_await io::Yield{flow.driver()};
+  if (flow.session.failed() && !flow.why) flow.why = flow.session.failed();
+  if (!flow.why) {
+    const Status status = co_await corridor(flow);
+    if (!status && !flow.why) flow.why = status.error();
+  }
   if (flow.why && flow.bytes) flow.session.abandon(flow.why->reason);
 }
 

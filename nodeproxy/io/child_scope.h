@@ -21,7 +21,7 @@ class ChildScope final : public Scope {
 
  private:
   void on_empty() override {
-    if (waiting_) driver().ready(std::exchange(waiting_, {}));
+    if (waiting_) driver().ready(std::exchange(waiting_, {}), share());
   }
 
   std::coroutine_handle<> waiting_;

@@ -3,19 +3,21 @@
 // it: io_uring (uring.cc), epoll (epoll.cc), and the simulator (sim.cc: seed, virtual clock, faults). Operations are
 // started with an Op and end with exactly one final completion, cancelled or not; a descriptor is closed, and an Op
 // destroyed, only after that ("stop → join → close").
-// One turn: submit and wait → completions → ready coroutines → deferred work (lane flushes) → next turn.
+// One turn: submit and wait → completions and ready coroutines, each account in its turn (fair_queue.h) → deferred work
+// (lane flushes) → next turn. A turn is bounded: what is left when its time is over waits in the queue, while the kernel
+// is asked for what has come meanwhile.
 // Thread: one worker owns a driver; only wake() may be called from others.
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <deque>
 #include <span>
 #include <vector>
 
 #include "nodeproxy/base/error.h"
 #include "nodeproxy/base/ip.h"
 #include "nodeproxy/io/buffer.h"
+#include "nodeproxy/io/fair_queue.h"
 #include "nodeproxy/io/timers.h"
 
 namespace weir::io {
@@ -29,6 +31,8 @@ class Op {
 
  protected:
   Op() = default;
+  // On whose account its completion runs; set before it is started.
+  void set_share(Share share) { share_ = share; }
   Op(const Op&) = delete;
   Op& operator=(const Op&) = delete;
   ~Op() {
@@ -38,6 +42,7 @@ class Op {
  private:
   friend class Driver;
   uint64_t handle_ = 0;  // the driver's generation-tagged handle; 0: idle
+  Share share_ = kOwnShare;
 };
 
 // Work put off to the end of the turn, once however often asked for: what makes one send of many frames.
@@ -108,8 +113,10 @@ class Driver {
   virtual std::string_view name() const = 0;
 
   Timers& timers() { return timers_; }
-  // Resume this coroutine in this turn, from the loop rather than from inside the caller.
-  void ready(std::coroutine_handle<> handle) { ready_.push_back(handle); }
+  // Resume this coroutine from the loop, rather than from inside the caller, when it is that account's turn.
+  void ready(std::coroutine_handle<> handle, Share share) { queue_.push(share, {.resume = handle}); }
+  // The account that is running now.
+  Share share() const { return running_share_; }
   void defer(Deferred& work) {
     if (work.queued_) return;
     work.queued_ = true;
@@ -120,13 +127,24 @@ class Driver {
  protected:
   static uint64_t handle_of(const Op& op) { return op.handle_; }
   static void set_handle(Op& op, uint64_t handle) { op.handle_ = handle; }
-  bool has_ready() const { return !ready_.empty() || !deferred_.empty(); }
-  // Runs ready coroutines, then deferred work, until both are empty.
+  static Share share_of(const Op& op) { return op.share_; }
+  bool has_ready() const { return !queue_.empty() || !deferred_.empty(); }
+  // An operation has ended, or (`more`) said something: finish() follows in its turn, until when it is in flight.
+  void completed(Share share, uint64_t handle, int32_t result, Buffer buffer, bool more) {
+    queue_.push(share, {.handle = handle, .result = result, .more = more, .buffer = std::move(buffer)});
+  }
+  virtual void finish(uint64_t handle, int32_t result, Buffer buffer, bool more) = 0;
+  virtual TimePoint read_clock() = 0;
+  // Runs what is ready, then deferred work, until both are empty or the turn has lasted limits::turn_max.
   void run_ready();
 
  private:
+  bool run_queue(TimePoint end);
+  void run_deferred();
+
   Timers timers_;
-  std::deque<std::coroutine_handle<>> ready_;
+  FairQueue queue_;
+  Share running_share_ = kOwnShare;
   std::vector<Deferred*> deferred_, running_;
 };
 

@@ -142,7 +142,7 @@ void EpollDriver::cancel(Op& op) {
   Operation* operation = slots_.find(handle);
   if (!operation || operation->cancelled) return;
   operation->cancelled = true;
-  if (operation->place == Place::due) return;
+  if (operation->place == Place::due || operation->place == Place::ended) return;
   if (operation->place == Place::waiting) unchain(handle, *operation);
   make_due(handle, *operation);
 }
@@ -167,10 +167,7 @@ void EpollDriver::close(int fd) {
 // --- A turn -------------------------------------------------------------------------------------------------------
 
 void EpollDriver::turn(TimePoint until) {
-  if (has_ready()) {  // made ready between turns: the caller may have nothing more to wait for
-    run_ready();
-    until = now_;
-  }
+  if (has_ready()) until = now_;
   look(until);
   now_ = Clock::now();
   try_due();

@@ -50,8 +50,9 @@ class EpollDriver final : public KernelDriver {
     due,
     waiting,
     starved,
-    running
-  };  // where its handle is kept; running: nowhere
+    running,
+    ended
+  };  // where its handle is kept; running: nowhere; ended: in the queue
   struct Operation {
     Kind kind = Kind::receive;
     Place place = Place::running;
@@ -88,7 +89,9 @@ class EpollDriver final : public KernelDriver {
   int32_t attempt_receive(Operation& operation, Buffer& buffer);
   int32_t attempt_send(Operation& operation);
   int32_t attempt_readable(Operation& operation);
-  void finish(uint64_t handle, int32_t result, Buffer buffer);
+  void end(uint64_t handle, int32_t result, Buffer buffer);
+  void finish(uint64_t handle, int32_t result, Buffer buffer, bool more) override;
+  TimePoint read_clock() override { return Clock::now(); }
   BufferSlab* slab_for(ReceiveSize size);
 
   KernelSockets sockets_;

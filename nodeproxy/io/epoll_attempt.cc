@@ -20,8 +20,8 @@ void EpollDriver::attempt(uint64_t handle) {
   Operation* operation = slots_.find(handle);
   if (!operation) return;
   operation->place = Place::running;
-  if (operation->cancelled) return finish(handle, -ECANCELED, {});
-  if (operation->error != 0) return finish(handle, operation->error, {});
+  if (operation->cancelled) return end(handle, -ECANCELED, {});
+  if (operation->error != 0) return end(handle, operation->error, {});
   if (operation->kind == Kind::accept) return attempt_accepts(handle);
   Buffer buffer;
   const int32_t result = attempt_once(*operation, buffer);
@@ -30,7 +30,7 @@ void EpollDriver::attempt(uint64_t handle) {
   } else if (result == -EAGAIN) {
     wait_for_edge(handle, *operation);
   } else {
-    finish(handle, result, std::move(buffer));
+    end(handle, result, std::move(buffer));
   }
 }
 
@@ -45,23 +45,20 @@ int32_t EpollDriver::attempt_once(Operation& operation, Buffer& buffer) {
   return attempt_readable(operation);
 }
 
-// One operation, many connections: it ends by an error or by being cancelled, perhaps by the very owner of what it has
-// just accepted.
+// One operation, many connections: it ends by an error or by being cancelled.
 void EpollDriver::attempt_accepts(uint64_t handle) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     Slots::Slot& slot = *slots_.find(handle);
-    if (slot.cancelled) return;  // due again, to end
     const int fd = ::accept4(slot.fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0 && errno == EAGAIN) {
       watches_.of(slot.fd).nothing_to_read();
       return wait_for_edge(handle, slot);
     }
-    if (fd < 0) return finish(handle, -errno, {});
+    if (fd < 0) return end(handle, -errno, {});
     watches_.renew(fd);
-    slot.op->complete(fd, {}, true);
+    completed(share_of(*slot.op), handle, fd, {}, true);
   }
-  Operation& operation = *slots_.find(handle);
-  if (!operation.cancelled) make_due(handle, operation);
+  make_due(handle, *slots_.find(handle));
 }
 
 // Asked again after the first time connect(2) says how it went: 0, EALREADY while it goes on, or the error.
@@ -124,11 +121,18 @@ BufferSlab* EpollDriver::slab_for(ReceiveSize size) {
   return other.empty() ? nullptr : &other;
 }
 
+void EpollDriver::end(uint64_t handle, int32_t result, Buffer buffer) {
+  Slots::Slot& slot = *slots_.find(handle);
+  slot.place = Place::ended;
+  completed(share_of(*slot.op), handle, result, std::move(buffer), false);
+}
+
 // What is not a connection may be closed by others, or be open elsewhere too: its registration ends with its last
 // operation.
-void EpollDriver::finish(uint64_t handle, int32_t result, Buffer buffer) {
+void EpollDriver::finish(uint64_t handle, int32_t result, Buffer buffer, bool more) {
   Slots::Slot& slot = *slots_.find(handle);
   Op* op = slot.op;
+  if (more) return op->complete(result, std::move(buffer), true);
   const int fd = slot.fd;
   set_handle(*op, 0);
   slots_.release(handle);

@@ -2,6 +2,7 @@
 // Scope: the owner of a flow's coroutines. Children are spawned into it; cancel() asks every suspension below to end
 // early (their awaits return −ECANCELED, and so does every await begun later); when the last child has ended, the
 // scope's on_empty runs and its owner may go. So nothing is destroyed while the kernel still holds an operation.
+// Whatever its coroutines wait for goes on on the scope's account: that of whoever made it, until told otherwise.
 // Suspension: what a coroutine waits for, reachable by cancel() and, where asked, by a deadline.
 // Thread: one worker.
 #include <coroutine>
@@ -34,7 +35,7 @@ class Suspension {
 
 class Scope {
  public:
-  explicit Scope(Driver& driver) : driver_(driver) {}
+  explicit Scope(Driver& driver) : driver_(driver), share_(driver.share()) {}
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
   virtual ~Scope();  // aborts if a child is alive: a broken invariant stops the process
@@ -45,6 +46,8 @@ class Scope {
   bool cancelled() const { return cancelled_; }
   bool empty() const { return children_ == 0; }
   Driver& driver() const { return driver_; }
+  Share share() const { return share_; }
+  void set_share(Share share) { share_ = share; }  // before anything is spawned
 
  protected:
   // The last child has ended. May delete the scope.
@@ -60,6 +63,7 @@ class Scope {
   Suspension* waits_ = nullptr;
   uint32_t children_ = 0;
   bool cancelled_ = false;
+  Share share_;
 };
 
 // Awaits both; the second starts when the first first suspends. Same scope as the caller.

@@ -17,7 +17,7 @@ void Signal::Wait::end(Reason outcome) {
   outcome_ = outcome;
   scope_->driver().timers().disarm(*this);
   leave();
-  scope_->driver().ready(waiting_);
+  scope_->driver().ready(waiting_, scope_->share());
 }
 
 }  // namespace weir::io

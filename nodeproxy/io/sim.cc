@@ -217,18 +217,29 @@ void SimDriver::deliver() {
     const auto at = completions_.begin() + static_cast<std::ptrdiff_t>(due[random.below(due.size())]);
     Completion completion = std::move(*at);
     completions_.erase(at);
-    const auto found = pending_.find(completion.handle);
-    Op* op = found->second.op;
-    if (!completion.more) {
-      if (Descriptor* descriptor = world_.find(found->second.fd)) {
-        --descriptor->in_flight;
-        std::erase(descriptor->waiting, completion.handle);
-      }
-      pending_.erase(found);
-      set_handle(*op, 0);
-    }
-    op->complete(completion.result, std::move(completion.buffer), completion.more);
+    completed(share_of(*pending_.at(completion.handle).op), completion.handle, completion.result,
+              std::move(completion.buffer), completion.more);
   }
+}
+
+void SimDriver::finish(uint64_t handle, int32_t result, Buffer buffer, bool more) {
+  const auto found = pending_.find(handle);
+  Op* op = found->second.op;
+  if (!more) {
+    if (Descriptor* descriptor = world_.find(found->second.fd)) {
+      --descriptor->in_flight;
+      std::erase(descriptor->waiting, handle);
+    }
+    pending_.erase(found);
+    set_handle(*op, 0);
+  }
+  op->complete(result, std::move(buffer), more);
+}
+
+// Nothing takes virtual time; what is done is said to have taken some, so that accounts change and turns end early.
+TimePoint SimDriver::read_clock() {
+  return now() + std::chrono::nanoseconds(world_.network_.random.below(
+                     static_cast<uint64_t>(std::chrono::nanoseconds(limits::turn_max).count() * 11 / 10)));
 }
 
 void SimDriver::give_back(std::byte* memory, uint32_t) {
@@ -246,10 +257,7 @@ bool SimDriver::has_work() {
 }
 
 void SimDriver::turn(TimePoint until) {
-  if (has_ready()) {  // made ready between turns: the caller may have nothing more to wait for
-    run_ready();
-    until = now();
-  }
+  if (has_ready()) until = now();
   world_.wait_for(*this, until);
   poll();
 }

@@ -97,6 +97,8 @@ class SimDriver final : public Driver, private BufferPool {
   int32_t fault(Pending& pending, Descriptor& descriptor);
   void complete_later(uint64_t handle, int32_t result, Buffer buffer, bool more);
   Descriptor* mine(int fd, const char* what);
+  void finish(uint64_t handle, int32_t result, Buffer buffer, bool more) override;
+  TimePoint read_clock() override;
   bool has_work();
   void poll();
   void deliver();

@@ -17,7 +17,10 @@ inline Task<Status> sleep(Driver& driver, Clock::duration pause) {
 struct Yield {
   Driver& driver;
   bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> waiting) { driver.ready(waiting); }
+  template <typename Promise>
+  void await_suspend(std::coroutine_handle<Promise> waiting) {
+    driver.ready(waiting, waiting.promise().scope->share());
+  }
   void await_resume() const noexcept {}
 };
 

@@ -25,6 +25,7 @@ class IoWait : protected Op, protected Suspension, protected Timer {
       return false;
     }
     waiting_ = waiting;
+    set_share(scope->share());
     enter(scope);
     if (deadline_ != kNever) driver_.timers().arm(*this, deadline_);
     start();

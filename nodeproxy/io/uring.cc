@@ -145,8 +145,7 @@ void UringDriver::cancel(Op& op) {
   slot->cancelled = true;
   if (slot->starved) {  // not in the kernel
     slot->starved = false;
-    local_.push_back({handle_of(op), -ECANCELED});
-    return;
+    return completed(share_of(op), handle_of(op), -ECANCELED, {}, false);
   }
   io_uring_sqe* sqe = next_sqe();
   io_uring_prep_cancel64(sqe, handle_of(op), 0);
@@ -156,10 +155,7 @@ void UringDriver::cancel(Op& op) {
 // --- A turn -------------------------------------------------------------------------------------------------------
 
 void UringDriver::turn(TimePoint until) {
-  if (has_ready()) {  // made ready between turns: the caller may have nothing more to wait for
-    run_ready();
-    until = now_;
-  }
+  if (has_ready()) until = now_;
   wait(until);
   now_ = Clock::now();
   reap();
@@ -173,7 +169,7 @@ void UringDriver::wait(TimePoint until) {
   feed_starved();
   until = std::min(until, timers().next());
   now_ = Clock::now();
-  if (!local_.empty() || until <= now_) {
+  if (until <= now_) {
     io_uring_submit_and_get_events(&ring_);
     return;
   }
@@ -214,23 +210,20 @@ void UringDriver::feed_starved() {
 // --- Completion ---------------------------------------------------------------------------------------------------
 
 void UringDriver::reap() {
-  local_now_.swap(local_);
-  for (const Local& one : local_now_) finish(one.handle, one.result, {}, false);
-  local_now_.clear();
-  // What arrives while these are handled waits for the next turn, so that no turn is endless.
-  for (unsigned left = io_uring_cq_ready(&ring_); left > 0; --left) {
-    io_uring_cqe* cqe = nullptr;
-    if (io_uring_peek_cqe(&ring_, &cqe) != 0) break;
-    const io_uring_cqe copy = *cqe;
-    io_uring_cqe_seen(&ring_, cqe);  // before the owner runs: it may submit, which reuses the entry
-    reap_one(copy);
+  unsigned head;
+  unsigned reaped = 0;
+  io_uring_cqe* cqe;
+  io_uring_for_each_cqe(&ring_, head, cqe) {
+    ++reaped;
+    reap_one(*cqe);
   }
+  io_uring_cq_advance(&ring_, reaped);
 }
 
 void UringDriver::reap_one(const io_uring_cqe& cqe) {
   if (cqe.user_data == kNobody) return;
   if (cqe.user_data == kWake) return submit_wake_read();
-  Operation* slot = slots_.find(cqe.user_data);
+  Slots::Slot* slot = slots_.find(cqe.user_data);
   if (!slot) return;
   Buffer buffer;
   if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
@@ -239,7 +232,8 @@ void UringDriver::reap_one(const io_uring_cqe& cqe) {
     if (cqe.res <= 0) buffer = {};  // FIN or an error: back at once
   }
   if (cqe.res == -ENOBUFS && !slot->cancelled && slot->receiving) return on_no_buffers(*slot, cqe.user_data);
-  finish(cqe.user_data, cqe.res, std::move(buffer), (cqe.flags & IORING_CQE_F_MORE) != 0);
+  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+  completed(share_of(*slot->op), cqe.user_data, cqe.res, std::move(buffer), more);
 }
 
 void UringDriver::on_no_buffers(Operation& slot, uint64_t handle) {

@@ -56,10 +56,6 @@ class UringDriver final : public KernelDriver {
     bool cancelled = false;
     sockaddr_storage to = {};  // of a connect; the kernel reads it at submission
   };
-  struct Local {  // a completion of our own making
-    uint64_t handle;
-    int32_t result;
-  };
 
   using Slots = OpSlots<Operation>;
 
@@ -74,7 +70,8 @@ class UringDriver final : public KernelDriver {
   void reap();
   void reap_one(const io_uring_cqe& cqe);
   void on_no_buffers(Operation& slot, uint64_t handle);
-  void finish(uint64_t handle, int32_t result, Buffer buffer, bool more);
+  void finish(uint64_t handle, int32_t result, Buffer buffer, bool more) override;
+  TimePoint read_clock() override { return Clock::now(); }
   UringBuffers& buffers(Group group) { return group == Group::small ? small_ : large_; }
 
   KernelSockets sockets_;
@@ -83,7 +80,6 @@ class UringDriver final : public KernelDriver {
   UringBuffers small_, large_;
   Slots slots_;
   std::deque<uint64_t> starved_;
-  std::vector<Local> local_, local_now_;
   Fd wake_fd_;
   uint64_t wake_count_ = 0;  // read into by the kernel
   TimePoint now_ = Clock::now();

@@ -37,7 +37,9 @@ Carrier::Carrier(io::Driver& driver, Role role, std::unique_ptr<tls::Session> se
       lane_(role, *this, options),
       events_(events),
       idle_since_(driver.now()),
-      heard_(driver.now()) {}
+      heard_(driver.now()) {
+  set_share(driver.share());
+}
 
 Carrier::~Carrier() {
   if (!settled()) std::abort();
@@ -222,7 +224,7 @@ void Carrier::close_if_over() {
 void Carrier::released() { check_settled(); }
 
 void Carrier::check_settled() {
-  if (waiting_ && settled()) driver_.ready(std::exchange(waiting_, {}));
+  if (waiting_ && settled()) driver_.ready(std::exchange(waiting_, {}), driver_.share());
 }
 
 // The flush of this turn: frames of all sessions in turn, as few records and one send.

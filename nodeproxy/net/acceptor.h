@@ -14,7 +14,9 @@ class Acceptor final : private io::Op, private io::Timer {
   using Stopped = std::function<void()>;
 
   Acceptor(io::Driver& driver, int listener_fd, Accepted accepted, Stopped stopped)
-      : driver_(driver), fd_(listener_fd), accepted_(std::move(accepted)), stopped_(std::move(stopped)) {}
+      : driver_(driver), fd_(listener_fd), accepted_(std::move(accepted)), stopped_(std::move(stopped)) {
+    set_share(io::share_of_listener(listener_fd));
+  }
 
   void start();
   // No new connections from here on (what the kernel had already accepted is still handed over); calls `stopped`

@@ -197,9 +197,8 @@ class Scales:
         """Seconds of processor beyond what the neighbour takes in that time."""
         return max(0.0, sum(toll.seconds for toll in tolls) - self.idle * tolls[0].lasted)
 
-    def weigh(self, act, lasts=LASTS, slowest_max=0):
-        """Runs an attack and holds it to the gates, the neighbour's p99 to `slowest_max` if that is more; returns the
-        Attack."""
+    def weigh(self, act, lasts=LASTS):
+        """Runs an attack and holds it to the gates; returns the Attack."""
         for chance in range(1, CHANCES + 1):
             attack, tolls = self.run(act, lasts)
             slowest = self.neighbour.p99(*self.stretch)
@@ -208,7 +207,7 @@ class Scales:
             memory_max = GAIN * attack.bytes + FLOOR_BYTES + CONNECTION_BYTES * attack.connections
             seconds_max = (GAIN * attack.bytes * self.per_byte + DIALS * attack.connections * self.per_connection
                            + FLOOR_SECONDS)
-            slowest_may = max(2 * self.quiet, self.quiet + FLOOR_LATENCY, slowest_max)
+            slowest_may = max(2 * self.quiet, self.quiet + FLOOR_LATENCY)
             told = (f"{attack.connections} connections and {attack.bytes} bytes cost {grown >> 10} KiB (may be "
                     f"{memory_max >> 10}), {seconds:.3f} s (may be {seconds_max:.3f}); the neighbour's p99 "
                     f"{1000 * slowest:.1f} ms (may be {1000 * slowest_may:.1f}), GOAWAY {attack.codes[:4]}")

@@ -17,9 +17,6 @@ __all__ = ["certificate", "context", "neighbour", "scales"]
 MESH = HttpMesh
 pytestmark = weir_only
 CANCELLED = b"\x0c"
-# Sessions are connects and closes, which the kernel does within the worker's turn. A worker's turns are not shared by pod:
-# who opens a lane's most at once makes its neighbours wait for all of it. Before a lane had a most, this was seconds.
-TURNS = 0.5
 HUGE = head("GET / HTTP/1.1", [("Host", "web.servers"), *do(bytes=8 << 20)])
 
 # Frames number 0, 1, … of a lane on which session 1 is open; {me} is the attacker's address.
@@ -59,7 +56,7 @@ def test_a_flood_of_frames_costs_its_sender_in_proportion(scales, context, what,
                     if reads:
                         hostile.drain(peer)
 
-    scales.weigh(act, slowest_max=TURNS if what.startswith("sessions that are opened") else 0)
+    scales.weigh(act)
 
 
 HELD = {  # said on fifty lanes, and then nothing
@@ -76,7 +73,7 @@ def test_fifty_lanes_that_wait_hold_little_and_stop_nobody(scales, context, what
         for connection in attack.dial_many(50):
             hostile.say(connection, context, settings(), *HELD[what](scales.attacker))
 
-    scales.weigh(act, slowest_max=TURNS if what.startswith("twenty sessions") else 0)
+    scales.weigh(act)
 
 
 @pytest.mark.parametrize("window", [mesh_peer.WINDOW, 1 << 30], ids=["the default window", "a window of a GiB"])
