@@ -20,13 +20,16 @@ App::~App() = default;
 
 void App::on_snapshot(std::shared_ptr<const config::Snapshot> snapshot) {
   const config::Trust* trust = snapshot->trust();
-  if (trust && trust->version != trust_version_) {
-    if (const Status status = certificates_.set_trust({trust->domain, trust->version, trust->roots});
-        !status) {
+  const tls::Bundle* before = certificates_.bundle().get();
+  // Whatever its version says: roots that are others make another bundle.
+  tls::Trust now = trust ? tls::Trust{trust->domain, trust->version, trust->roots} : tls::Trust{};
+  if (trust && !(before && before->trust() == now)) {
+    if (const Status status = certificates_.set_trust(std::move(now)); !status) {
       log::error("trust bundle {} version {}: {}", trust->domain, trust->version, status.error().describe());
     } else {
-      trust_version_ = trust->version;
       hand_out_certificates();
+      for (const auto& worker : workers_)
+        worker->post([bundle = certificates_.bundle()](Worker& to) { to.set_trust(bundle); });
     }
   }
   {

@@ -103,7 +103,6 @@ class App final : public config::AgentEvents {
   };
   std::map<std::string, CertificateState> certificate_states_;
   std::shared_ptr<const config::Snapshot> snapshot_;  // for the config dump
-  uint64_t trust_version_ = 0;                        // config thread
   std::string driver_name_;  // "io_uring+epoll" if the workers differ; written before admin starts
   std::atomic<bool> draining_ = false;
 };

@@ -29,6 +29,7 @@ class InboundFlow final : public Flow, private mesh::CarrierEvents {
   const mesh::Carrier* carries() const override {
     return carrier && carrier->established() ? carrier.get() : nullptr;
   }
+  bool judge_peer(const tls::Bundle& bundle) override { return carrier && carrier->judge_peer(bundle); }
   void drain() override {
     if (carrier) carrier->drain();
     Flow::drain();
@@ -133,7 +134,8 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
   flow.client.set_reset_on_close(false);
   auto carrier = mesh::Carrier::acceptor(
       context.driver, std::move(flow.client), certificate, flow.carrier_events(),
-      {.settings = {.sessions_max = limits::sessions_per_lane}, .budget = &flow.owner.budget});
+      {.settings = {.sessions_max = limits::sessions_per_lane}, .budget = &flow.owner.budget},
+      context.chains);
   if (!carrier) co_return std::unexpected(carrier.error());
   flow.carrier = std::move(*carrier);
   const Status shaken = co_await flow.carrier->handshake(std::move(hello.bytes));
@@ -147,8 +149,11 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
   co_await flow.carrier->run();
   const Error& end = *flow.carrier->ended();  // of what run() has ended there is an end
   ++context.counters.lanes_closed[static_cast<size_t>(end.reason)];
-  // A peer that breaks the rules is told of by name, whether or not it had a session to be told of with.
-  if (end.reason != Reason::protocol_error && end.reason != Reason::tls_error) co_return Status();
+  // A peer that breaks the rules, or whose root is trusted no more, is told of by name, whether or not it had a session
+  // to be told of with.
+  const bool told = end.reason == Reason::protocol_error || end.reason == Reason::tls_error ||
+                    end.reason == Reason::certificate_untrusted || end.reason == Reason::trust_domain;
+  if (!told) co_return Status();
   flow.record.restore();
   flow.record.facts.labels.security = telemetry::Security::mtls;
   flow.record.facts.labels.source.principal = flow.carrier->peer_identity();

@@ -274,8 +274,8 @@ TEST_CASE("a private key is in nothing that leaves the process") {
 
   Spec spec;
   spec.uris = {kCart};
-  const auto context = Context::make(id(kCart), key, {authority.sign(spec, key->get())},
-                                     std::make_shared<const Trust>(authority.trust()));
+  const auto context =
+      Context::make(id(kCart), key, {authority.sign(spec, key->get())}, *Bundle::make(authority.trust()));
   REQUIRE(context);
   Pair pair(*context, good_context(authority, kCart), id(kCart));
   (void)pair.client->handshake();
