@@ -53,6 +53,7 @@ class App final : public config::AgentEvents {
   std::vector<config::HeldPod> held_pods() override;
   void on_tick() override;
   void want_certificate(const std::string& identity);
+  void take_trust(const config::Trust& trust);
   void hand_out_certificates();
   void begin_accepting();
 

@@ -198,6 +198,8 @@ telemetry::WorkerReport Worker::report(bool rows) {
     report.requests = context_.request_series.copy();
   }
   report.counters = context_.counters;
+  report.counters.chains_known = context_.chains.known();
+  report.counters.chains_followed = context_.chains.followed();
   report.lanes_dialled = lanes_.lanes();
   report.sessions_dialled = lanes_.sessions();
   report.upstream_connections = {report.lanes_dialled, http_.connections(false), http_.connections(true)};

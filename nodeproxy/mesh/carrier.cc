@@ -75,7 +75,8 @@ io::Task<Status> Carrier::handshake(io::Buffer first) {
   if (!buffer.empty()) tls_->feed(buffer.writable());
   for (;;) {
     const auto state = tls_->handshake();
-    while (!tls_->output().empty()) {
+    const bool done = state && *state == tls::HandshakeState::done;
+    while (!done && !tls_->output().empty()) {  // what ends the handshake leaves with the lane's first frames
       const auto bytes = tls_->output();
       const Status sent = co_await socket_.send(bytes, deadline);
       if (!sent && state) co_return sent;
@@ -83,7 +84,7 @@ io::Task<Status> Carrier::handshake(io::Buffer first) {
       tls_->consume_output(bytes.size());
     }
     if (!state) co_return std::unexpected(state.error());
-    if (*state == tls::HandshakeState::done) {
+    if (done) {
       // What came behind the handshake is still in the receive buffer.
       serving_ = true;
       if (const Status taken = take(); !taken) co_return taken;
