@@ -149,11 +149,8 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
   co_await flow.carrier->run();
   const Error& end = *flow.carrier->ended();  // of what run() has ended there is an end
   ++context.counters.lanes_closed[static_cast<size_t>(end.reason)];
-  // A peer that breaks the rules, or whose root is trusted no more, is told of by name, whether or not it had a session
-  // to be told of with.
-  const bool told = end.reason == Reason::protocol_error || end.reason == Reason::tls_error ||
-                    end.reason == Reason::certificate_untrusted || end.reason == Reason::trust_domain;
-  if (!told) co_return Status();
+  // A peer that breaks the rules is told of by name, whether or not it had a session to be told of with.
+  if (end.reason != Reason::protocol_error && end.reason != Reason::tls_error) co_return Status();
   flow.record.restore();
   flow.record.facts.labels.security = telemetry::Security::mtls;
   flow.record.facts.labels.source.principal = flow.carrier->peer_identity();
