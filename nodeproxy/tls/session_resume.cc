@@ -15,8 +15,10 @@
 namespace weir::tls {
 namespace {
 
-// A ticket holds its client's chain, and must fit a record and a ClientHello. Whoever shows more is not resumed.
+// A ticket holds its client's chain, and must fit a record and a ClientHello; a dialler keeps it with the acceptor's chain.
+// Whoever shows more, or gives a ticket that holds more, is not resumed.
 constexpr size_t kTicketChainBytesMax = 4 * 1024;
+constexpr size_t kTicketMessageBytesMax = kTicketChainBytesMax + 1024;
 
 size_t chain_bytes(const STACK_OF(CRYPTO_BUFFER) * chain) {
   size_t bytes = 0;
@@ -106,6 +108,10 @@ void Session::offer(Resumption resumption) {
 bool Session::take_ticket(std::span<const std::byte> message) {
   if (!dialler_) return false;
   if (!ssl_) return true;
+  if (message.size() > kTicketMessageBytesMax || chain_bytes(peer_chain_.get()) > kTicketChainBytesMax) {
+    ssl_.reset();
+    return true;
+  }
   Ticket ticket;
   ticket.session.reset(SSL_process_tls13_new_session_ticket(
       ssl_.get(), reinterpret_cast<const uint8_t*>(message.data()), message.size()));

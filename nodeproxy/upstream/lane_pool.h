@@ -56,6 +56,7 @@ class LanePool {
   // Those whose handshake is done, and their sessions.
   size_t lanes() const;
   size_t sessions() const;
+  size_t tickets() const { return tickets_.tickets(); }
 
  private:
   class Dialled;

@@ -38,6 +38,46 @@ std::vector<std::pair<int, std::string>> extensions(std::span<const std::byte> w
   return found;
 }
 
+// A leaf of the default identity under so many intermediates, and they.
+std::vector<std::string> chain_of(const Authority& root, int intermediates, EVP_PKEY* key) {
+  std::vector<std::unique_ptr<Authority>> middle;
+  std::vector<std::string> chain;
+  for (int i = 0; i < intermediates; ++i) {
+    const Authority& parent = middle.empty() ? root : *middle.back();
+    middle.push_back(std::make_unique<Authority>("middle " + std::to_string(i), parent));
+    chain.insert(chain.begin(), middle.back()->der());
+  }
+  chain.insert(chain.begin(), (middle.empty() ? root : *middle.back()).sign({}, key));
+  return chain;
+}
+
+// A peer of BoringSSL's, and what a handshake message in a record of its own does to our session.
+Result<std::string> after_message(bool peer_dials, TicketEvents* keeps, const std::string& message,
+                                  int intermediates = 0) {
+  const Authority root("root");
+  const auto key = make_key(KeyKind::p256);
+  const auto context = good_context(root, kDb);
+  const auto ours = peer_dials
+                        ? *Session::accept(context)
+                        : *Session::dial(context, id(kCart), nullptr, {.offered = {}, .events = keeps});
+  RawPeer peer(key.get(), chain_of(root, intermediates, key.get()), peer_dials);
+  REQUIRE(peer.connect(*ours));
+  bssl::Span<const uint8_t> reads, writes;
+  REQUIRE(bssl::SSL_get_traffic_secrets(peer.ssl(), &reads, &writes));
+  auto sealer = TrafficKey::make(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(peer.ssl())),
+                                 {writes.data(), writes.size()}, SSL_get_write_sequence(peer.ssl()));
+  REQUIRE(sealer);
+  std::vector<std::byte> wire;
+  for (const auto& [type, text] : {std::pair(22, message), std::pair(23, std::string("data"))}) {
+    std::vector<uint8_t> record(text.size() + kRecordOverheadBytes);
+    REQUIRE(sealer->seal(static_cast<uint8_t>(type),
+                         {reinterpret_cast<const uint8_t*>(text.data()), text.size()}, record));
+    const auto bytes = std::as_bytes(std::span(record));
+    wire.insert(wire.end(), bytes.begin(), bytes.end());
+  }
+  return receive(*ours, wire);
+}
+
 }  // namespace
 
 TEST_CASE("a session is resumed with the ticket of the one before, which brings the next") {
@@ -186,20 +226,34 @@ TEST_CASE("the stored chain is judged again by both sides of a resumed handshake
 
 TEST_CASE("a client whose chain is too long for a ticket gets none, and connects as ever") {
   const Authority root("root");
-  std::vector<std::unique_ptr<Authority>> middle;
-  middle.push_back(std::make_unique<Authority>("middle 0", root));
-  while (middle.size() < 12)
-    middle.push_back(std::make_unique<Authority>("middle " + std::to_string(middle.size()), *middle.back()));
   const bool all = GENERATE(true, false);
-  const Authority& last = all ? *middle.back() : *middle.front();
-  const Certified made = last.issue({.uris = {kCart}});
-  std::vector<std::string> chain = {made.der};
-  for (size_t i = all ? middle.size() : 1; i > 0; --i) chain.push_back(middle[i - 1]->der());
-  Meetings meetings(*Context::make(id(kCart), made.key, chain, *Bundle::make(root.trust())),
+  const auto key = *PrivateKey::make();
+  const auto chain = chain_of(root, all ? 12 : 1, key->get());
+  Meetings meetings(*Context::make(id(kCart), key, chain, *Bundle::make(root.trust())),
                     good_context(root, kDb));
   CHECK_FALSE(resumed(meetings.meet()));
   CHECK(meetings.tickets.size() == (all ? 0 : 1));
   CHECK(resumed(meetings.meet()) == !all);
+}
+
+TEST_CASE("a ticket that is larger than any of ours, and one of an acceptor with a long chain, is not kept") {
+  Meetings keeps(nullptr, nullptr);
+  // NewSessionTicket (RFC 8446 4.6.1): lifetime, age_add, an empty nonce, the ticket, no extensions.
+  const auto message = [](size_t ticket_bytes) {
+    const auto number = [](size_t value, int bytes) {
+      std::string text;
+      while (bytes-- > 0) text += static_cast<char>(value >> 8 * bytes);
+      return text;
+    };
+    return "\4" + number(13 + ticket_bytes, 3) + number(3600, 4) + number(7, 4) + number(0, 1) +
+           number(ticket_bytes, 2) + std::string(ticket_bytes, 't') + number(0, 2);
+  };
+  CHECK(after_message(false, &keeps, message(5000)).value() == "data");
+  CHECK(keeps.tickets.size() == 1);
+  CHECK(after_message(false, &keeps, message(5200)).value() == "data");
+  CHECK(keeps.tickets.size() == 1);
+  CHECK(after_message(false, &keeps, message(5000), 12).value() == "data");
+  CHECK(keeps.tickets.size() == 1);
 }
 
 TEST_CASE("a dialler that keeps no tickets shakes hands in full, whatever it is given") {
@@ -211,36 +265,6 @@ TEST_CASE("a dialler that keeps no tickets shakes hands in full, whatever it is 
     CHECK_FALSE(resumed(pair));
   }
 }
-
-namespace {
-
-// A peer of BoringSSL's, and what a handshake message in a record of its own does to our session.
-Result<std::string> after_message(bool peer_dials, TicketEvents* keeps, const std::string& message) {
-  const Authority root("root");
-  const auto key = make_key(KeyKind::p256);
-  const auto context = good_context(root, kDb);
-  const auto ours = peer_dials
-                        ? *Session::accept(context)
-                        : *Session::dial(context, id(kCart), nullptr, {.offered = {}, .events = keeps});
-  RawPeer peer(key.get(), {root.sign({}, key.get())}, peer_dials);
-  REQUIRE(peer.connect(*ours));
-  bssl::Span<const uint8_t> reads, writes;
-  REQUIRE(bssl::SSL_get_traffic_secrets(peer.ssl(), &reads, &writes));
-  auto sealer = TrafficKey::make(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(peer.ssl())),
-                                 {writes.data(), writes.size()}, SSL_get_write_sequence(peer.ssl()));
-  REQUIRE(sealer);
-  std::vector<std::byte> wire;
-  for (const auto& [type, text] : {std::pair(22, message), std::pair(23, std::string("data"))}) {
-    std::vector<uint8_t> record(text.size() + kRecordOverheadBytes);
-    REQUIRE(sealer->seal(static_cast<uint8_t>(type),
-                         {reinterpret_cast<const uint8_t*>(text.data()), text.size()}, record));
-    const auto bytes = std::as_bytes(std::span(record));
-    wire.insert(wire.end(), bytes.begin(), bytes.end());
-  }
-  return receive(*ours, wire);
-}
-
-}  // namespace
 
 TEST_CASE("a ticket from a client, and one that does not parse, end the session") {
   const std::string garbage("\4\0\0\2xx", 6);
