@@ -154,14 +154,20 @@ TEST_CASE("a removed pod's tickets are gone, also those that were still on their
   REQUIRE(twice.resumed() == 1);
   REQUIRE(mesh.client.lanes.tickets() == 1);
   // While two more are dialled, one with that ticket: at whatever moment the pod goes, none is left of any.
-  for (int i = 0; i < 2; ++i) mesh.dial_from_neighbour(kServer, twice.port++).send("hello");
+  std::vector<io::SimApp*> apps;
+  for (int i = 0; i < 2; ++i) apps.push_back(&mesh.dial_from_neighbour(kServer, twice.port++));
+  for (io::SimApp* app : apps) app->send("hello");
   const int moment = GENERATE(range(0, 100));
   CAPTURE(moment);
   mesh.world.run_for(moment * 20us);
   pod->remove(Reason::pod_removed);
   mesh.world.run_for(1s);
-  mesh.sweep();  // a worker does, and ends what a flow still began
-  mesh.world.run_for(1s);
+  for (io::SimApp* app : apps) app->reset();  // as their sockets do when the pod is gone
+  for (int sweeps = 0; sweeps < 10; ++sweeps) {
+    mesh.sweep();
+    mesh.world.run_for(500ms);
+  }
+  CHECK_FALSE(mesh.client.context.pods.contains("neighbour"));
   CHECK(mesh.client.lanes.tickets() == 0);
 }
 
