@@ -19,21 +19,26 @@ App::App(AppOptions options) : options_(std::move(options)), certificates_(std::
 App::~App() = default;
 
 void App::on_snapshot(std::shared_ptr<const config::Snapshot> snapshot) {
-  const config::Trust* trust = snapshot->trust();
-  if (trust && trust->version != trust_version_) {
-    if (const Status status = certificates_.set_trust({trust->domain, trust->version, trust->roots});
-        !status) {
-      log::error("trust bundle {} version {}: {}", trust->domain, trust->version, status.error().describe());
-    } else {
-      trust_version_ = trust->version;
-      hand_out_certificates();
-    }
-  }
+  if (const config::Trust* trust = snapshot->trust()) take_trust(*trust);
   {
     const std::lock_guard lock(mutex_);
     snapshot_ = snapshot;
   }
   publisher_->publish(std::move(snapshot));
+}
+
+// Whatever its version says: roots that are others make another bundle.
+void App::take_trust(const config::Trust& trust) {
+  tls::Trust now{trust.domain, trust.version, trust.roots};
+  const tls::Bundle* before = certificates_.bundle().get();
+  if (before && before->trust() == now) return;
+  if (const Status status = certificates_.set_trust(std::move(now)); !status) {
+    log::error("trust bundle {} version {}: {}", trust.domain, trust.version, status.error().describe());
+    return;
+  }
+  hand_out_certificates();
+  for (const auto& worker : workers_)
+    worker->post([bundle = certificates_.bundle()](Worker& to) { to.set_trust(bundle); });
 }
 
 void App::on_local_pod(config::LocalPod pod) {

@@ -53,6 +53,7 @@ class App final : public config::AgentEvents {
   std::vector<config::HeldPod> held_pods() override;
   void on_tick() override;
   void want_certificate(const std::string& identity);
+  void take_trust(const config::Trust& trust);
   void hand_out_certificates();
   void begin_accepting();
 
@@ -103,7 +104,6 @@ class App final : public config::AgentEvents {
   };
   std::map<std::string, CertificateState> certificate_states_;
   std::shared_ptr<const config::Snapshot> snapshot_;  // for the config dump
-  uint64_t trust_version_ = 0;                        // config thread
   std::string driver_name_;  // "io_uring+epoll" if the workers differ; written before admin starts
   std::atomic<bool> draining_ = false;
 };

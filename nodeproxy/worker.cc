@@ -9,6 +9,9 @@ namespace weir {
 namespace {
 
 constexpr auto kSweepEvery = std::chrono::milliseconds(500);
+// A chain that is new to a bundle takes 0.1 ms to follow. So many at a time, with everybody else's turns in between.
+constexpr size_t kJudgedAtOnce = 32;
+constexpr auto kJudgeEvery = std::chrono::milliseconds(20);
 
 }  // namespace
 
@@ -16,7 +19,7 @@ Worker::Worker(std::unique_ptr<io::Driver> driver, Options options)
     : driver_(std::move(driver)),
       options_(std::move(options)),
       context_(*driver_, options_.log, options_.index, options_.count, std::random_device{}()),
-      lanes_(context_.driver, *this, context_.ports),
+      lanes_(context_.driver, *this, context_.ports, context_.chains),
       http_(context_.driver, lanes_, context_.ports) {
   context_.lanes = &lanes_;
   context_.http = &http_;
@@ -38,9 +41,10 @@ void Worker::run() {
     take_messages();
     take_snapshot();
     sweep();
+    judge_peers();
     context_.log.flush();
     ++context_.counters.turns;
-    driver_->turn(driver_->now() + kSweepEvery);
+    driver_->turn(driver_->now() + (judging_ ? kJudgeEvery : kSweepEvery));
   }
   context_.log.flush();
   if (options_.publisher) options_.publisher->reader(options_.index).retire();
@@ -117,7 +121,26 @@ void Worker::remove_pod(const std::string& uid, bool removed) {
 }
 
 void Worker::set_certificate(const std::string& identity, std::shared_ptr<const tls::Context> context) {
-  context_.certificates.insert_or_assign(identity, std::move(context));
+  std::shared_ptr<const tls::Context>& now = context_.certificates[identity];
+  if (now && now != context) lanes_.drop_tickets(now->generation());
+  now = std::move(context);
+}
+
+void Worker::set_trust(std::shared_ptr<const tls::Bundle> bundle) {
+  context_.trust = std::move(bundle);
+  judging_ = true;
+}
+
+// Lanes that the bundle has not judged: those that it found, and those whose handshake it overtook.
+void Worker::judge_peers() {
+  if (!context_.trust || driver_->now() - judged_ < (judging_ ? kJudgeEvery : kSweepEvery)) return;
+  judged_ = driver_->now();
+  size_t judged = lanes_.judge_peers(*context_.trust, kJudgedAtOnce);
+  for (const auto& [uid, pod] : context_.pods) {
+    for (flow::Link<flow::Flow>* link = pod->flows; link && judged < kJudgedAtOnce; link = link->next)
+      judged += link->owner->judge_peer(*context_.trust) ? 1 : 0;
+  }
+  judging_ = judged >= kJudgedAtOnce;
 }
 
 void Worker::drain(io::Clock::duration limit) {
@@ -175,6 +198,8 @@ telemetry::WorkerReport Worker::report(bool rows) {
     report.requests = context_.request_series.copy();
   }
   report.counters = context_.counters;
+  report.counters.chains_known = context_.chains.known();
+  report.counters.chains_followed = context_.chains.followed();
   report.lanes_dialled = lanes_.lanes();
   report.sessions_dialled = lanes_.sessions();
   report.upstream_connections = {report.lanes_dialled, http_.connections(false), http_.connections(true)};

@@ -39,6 +39,8 @@ class Worker final : private upstream::LanePoolEvents {
   void add_pod(std::shared_ptr<const flow::PodDescriptors> pod);
   void remove_pod(const std::string& uid, bool removed);
   void set_certificate(const std::string& identity, std::shared_ptr<const tls::Context> context);
+  // Lanes whose peers it does not trust end, within seconds.
+  void set_trust(std::shared_ptr<const tls::Bundle> bundle);
   // No new connections; run() returns when the last flow has ended, or at the limit, when the rest is reset.
   void drain(io::Clock::duration limit);
   void stop();
@@ -61,6 +63,7 @@ class Worker final : private upstream::LanePoolEvents {
   void take_messages();
   void take_snapshot();
   void sweep();  // between turns: released pods, idle lanes, bytes of long connections
+  void judge_peers();
   void report_balance(telemetry::WorkerReport& report) const;
   bool finished();
   void end_all_flows(Reason reason);
@@ -75,7 +78,8 @@ class Worker final : private upstream::LanePoolEvents {
   std::atomic<bool> has_messages_ = false;
   std::vector<std::string> released_;
   io::TimePoint drain_until_ = io::kNever;
-  io::TimePoint swept_ = {};
+  io::TimePoint swept_ = {}, judged_ = {};
+  bool judging_ = false;  // lanes are left that the bundle has not judged
   bool stopping_ = false;
 };
 

@@ -63,6 +63,8 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
     sum.handshakes_resumed_server += one.handshakes_resumed_server;
     for (size_t i = 0; i < sum.handshakes_failed.size(); ++i)
       sum.handshakes_failed[i] += one.handshakes_failed[i];
+    sum.chains_known += one.chains_known;
+    sum.chains_followed += one.chains_followed;
     sum.lanes_opened += one.lanes_opened;
     for (size_t i = 0; i < sum.lanes_closed.size(); ++i) sum.lanes_closed[i] += one.lanes_closed[i];
     sum.sessions_opened += one.sessions_opened;
@@ -87,6 +89,9 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
     families.counter("weir_tls_handshakes_failed_total", "mTLS handshakes that failed.",
                      {{"reason", std::string(label(static_cast<Reason>(i)))}}, sum.handshakes_failed[i]);
   }
+  const char* chains_help = "Certificate chains of peers judged: known from before, or followed to a root.";
+  families.counter("weir_tls_chains_total", chains_help, {{"how", "known"}}, sum.chains_known);
+  families.counter("weir_tls_chains_total", chains_help, {{"how", "followed"}}, sum.chains_followed);
   families.counter("weir_lanes_opened_total", "Lanes opened, both roles.", {}, sum.lanes_opened);
   for (size_t i = 0; i < sum.lanes_closed.size(); ++i) {
     const auto why = static_cast<Reason>(i);

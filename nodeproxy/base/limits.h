@@ -29,7 +29,8 @@ inline constexpr auto half_closed_timeout = 1h;       // half-closed and silent
 inline constexpr auto unknown_destination_hold = 1s;  // wait for news of an address before refusing
 inline constexpr auto certificate_wait = 10s;         // a pod's connections wait for its certificate
 inline constexpr auto lane_idle = 60s;                // a lane without sessions
-inline constexpr auto lane_ping = 15s;                // silence on a lane with sessions before PING
+inline constexpr auto ticket_life = 1h;  // a TLS session may be resumed, and not beyond its chain
+inline constexpr auto lane_ping = 15s;   // silence on a lane with sessions before PING
 inline constexpr int tcp_user_timeout_ms =
     20'000;  // a dead proxy at the other end of a lane (TCP_USER_TIMEOUT)
 // A dead peer of a connection that is an application's own: probes, but no user time-out, which would end a live peer
@@ -100,7 +101,10 @@ inline constexpr size_t refusal_pods = 512;                // that they are kept
 // Counts.
 inline constexpr uint32_t sessions_per_lane = 100;
 inline constexpr uint32_t lanes_per_destination =
-    40;  // per source pod, destination and worker: 4,000 sessions
+    40;                                            // per source pod, destination and worker: 4,000 sessions
+inline constexpr uint32_t verified_chains = 4096;  // of peers, remembered by a worker
+inline constexpr uint32_t ticket_peers = 1024;     // that a worker keeps tickets for
+inline constexpr uint32_t tickets_per_peer = 4;    // lanes that may be resumed at the same time
 inline constexpr uint32_t connections_per_pod = 20'000;  // per worker
 inline constexpr uint32_t requests_per_pod = 20'000;     // in flight, per worker
 inline constexpr int connect_tries = 3;

@@ -13,6 +13,7 @@
 #include "nodeproxy/net/source_ports.h"
 #include "nodeproxy/telemetry/record.h"
 #include "nodeproxy/telemetry/request_record.h"
+#include "nodeproxy/tls/chains.h"
 #include "nodeproxy/tls/context.h"
 
 namespace weir::upstream {
@@ -37,6 +38,8 @@ struct Context {
   telemetry::WorkerCounters counters;
   net::PortRanges ports;
   balance::State balance;
+  tls::VerifiedChains chains;
+  std::shared_ptr<const tls::Bundle> trust;  // null until one came
   upstream::LanePool* lanes = nullptr;
   upstream::HttpPool* http = nullptr;
   std::unordered_map<std::string, std::unique_ptr<LocalPod>> pods;                    // by uid

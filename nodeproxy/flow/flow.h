@@ -44,6 +44,8 @@ class Flow : public io::Scope, public Judged {
   virtual void publish_bytes() { record.publish_bytes(); }
   // The lane that this connection has turned out to be, or null: then its sessions are the flows, and it is none.
   virtual const mesh::Carrier* carries() const { return nullptr; }
+  // The trust bundle is another now. Of a lane: judges its peer, and says whether it had to.
+  virtual bool judge_peer(const tls::Bundle&) { return false; }
   // `destination` judged this flow: judge it again with every change.
   void register_judged(LocalPod& destination, Judgement judgement);
   void judge_again(const config::Workload& now) override;

@@ -29,6 +29,7 @@ class InboundFlow final : public Flow, private mesh::CarrierEvents {
   const mesh::Carrier* carries() const override {
     return carrier && carrier->established() ? carrier.get() : nullptr;
   }
+  bool judge_peer(const tls::Bundle& bundle) override { return carrier && carrier->judge_peer(bundle); }
   void drain() override {
     if (carrier) carrier->drain();
     Flow::drain();
@@ -133,7 +134,8 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
   flow.client.set_reset_on_close(false);
   auto carrier = mesh::Carrier::acceptor(
       context.driver, std::move(flow.client), certificate, flow.carrier_events(),
-      {.settings = {.sessions_max = limits::sessions_per_lane}, .budget = &flow.owner.budget});
+      {.settings = {.sessions_max = limits::sessions_per_lane}, .budget = &flow.owner.budget},
+      context.chains);
   if (!carrier) co_return std::unexpected(carrier.error());
   flow.carrier = std::move(*carrier);
   const Status shaken = co_await flow.carrier->handshake(std::move(hello.bytes));

@@ -98,6 +98,7 @@ void LocalPod::maybe_release() {
   for (const auto& acceptor : acceptors_) {
     if (!acceptor->idle()) return;
   }
+  context.lanes->drop_source(uid(), Reason::pod_removed);  // what its last lane left, to be resumed with
   released_already_ = true;
   released_(uid());
 }

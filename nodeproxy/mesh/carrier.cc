@@ -37,7 +37,8 @@ Carrier::Carrier(io::Driver& driver, Role role, std::unique_ptr<tls::Session> se
       lane_(role, *this, options),
       events_(events),
       idle_since_(driver.now()),
-      heard_(driver.now()) {
+      heard_(driver.now()),
+      judged_by_(tls_->context().bundle().number()) {
   set_share(driver.share());
 }
 
@@ -49,16 +50,18 @@ Carrier::~Carrier() {
 
 Result<std::unique_ptr<Carrier>> Carrier::dialler(io::Driver& driver,
                                                   std::shared_ptr<const tls::Context> context,
-                                                  const tls::SpiffeId& expected, LaneOptions options) {
-  auto session = tls::Session::dial(std::move(context), expected);
+                                                  const tls::SpiffeId& expected, LaneOptions options,
+                                                  tls::VerifiedChains& chains, tls::Resumption resumption) {
+  auto session = tls::Session::dial(std::move(context), expected, &chains, std::move(resumption));
   if (!session) return std::unexpected(session.error());
   return std::unique_ptr<Carrier>(new Carrier(driver, Role::dialler, std::move(*session), nullptr, options));
 }
 
 Result<std::unique_ptr<Carrier>> Carrier::acceptor(io::Driver& driver, io::Socket socket,
                                                    std::shared_ptr<const tls::Context> context,
-                                                   CarrierEvents& events, LaneOptions options) {
-  auto session = tls::Session::accept(std::move(context));
+                                                   CarrierEvents& events, LaneOptions options,
+                                                   tls::VerifiedChains& chains) {
+  auto session = tls::Session::accept(std::move(context), &chains);
   if (!session) return std::unexpected(session.error());
   auto carrier =
       std::unique_ptr<Carrier>(new Carrier(driver, Role::acceptor, std::move(*session), &events, options));
@@ -74,7 +77,8 @@ io::Task<Status> Carrier::handshake(io::Buffer first) {
   if (!buffer.empty()) tls_->feed(buffer.writable());
   for (;;) {
     const auto state = tls_->handshake();
-    while (!tls_->output().empty()) {
+    const bool done = state && *state == tls::HandshakeState::done;
+    while (!done && !tls_->output().empty()) {  // what ends the handshake leaves with the lane's first frames
       const auto bytes = tls_->output();
       const Status sent = co_await socket_.send(bytes, deadline);
       if (!sent && state) co_return sent;
@@ -82,7 +86,7 @@ io::Task<Status> Carrier::handshake(io::Buffer first) {
       tls_->consume_output(bytes.size());
     }
     if (!state) co_return std::unexpected(state.error());
-    if (*state == tls::HandshakeState::done) {
+    if (done) {
       // What came behind the handshake is still in the receive buffer.
       serving_ = true;
       if (const Status taken = take(); !taken) co_return taken;
@@ -200,6 +204,16 @@ void Carrier::close(const Error& why) {
   if (!ended_) ended_ = why;
   if (!lane_.ended() && lane_.sessions() > 0) lane_.fail(why);
   if (scope_) scope_->cancel();
+}
+
+bool Carrier::judge_peer(const tls::Bundle& bundle) {
+  if (!established() || ended_ || bundle.number() <= judged_by_) return false;
+  judged_by_ = bundle.number();
+  if (const Status verdict = tls_->judge_again(bundle); !verdict) {
+    tls_->refuse(verdict.error().reason);
+    close(verdict.error());
+  }
+  return true;
 }
 
 void Carrier::drain() {

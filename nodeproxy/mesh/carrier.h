@@ -26,10 +26,12 @@ class Carrier final : private LaneEvents, private io::Op, private io::Deferred, 
   // `socket` may be unconnected yet (dialler): see connected(). `events` is null for a dialler.
   static Result<std::unique_ptr<Carrier>> dialler(io::Driver& driver,
                                                   std::shared_ptr<const tls::Context> context,
-                                                  const tls::SpiffeId& expected, LaneOptions options);
+                                                  const tls::SpiffeId& expected, LaneOptions options,
+                                                  tls::VerifiedChains& chains, tls::Resumption resumption);
   static Result<std::unique_ptr<Carrier>> acceptor(io::Driver& driver, io::Socket socket,
                                                    std::shared_ptr<const tls::Context> context,
-                                                   CarrierEvents& events, LaneOptions options);
+                                                   CarrierEvents& events, LaneOptions options,
+                                                   tls::VerifiedChains& chains);
   ~Carrier() override;
 
   void connected(io::Socket socket) { socket_ = std::move(socket); }
@@ -48,6 +50,10 @@ class Carrier final : private LaneEvents, private io::Op, private io::Deferred, 
   // No new sessions; ends when the last one has. The dialler closes first, also when it was the acceptor who said
   // GOAWAY: TIME_WAIT then stands on the dialler's port, and not on the application's, which may want to listen again.
   void drain();
+
+  // The trust bundle is another now: a peer that it does not trust is told so by an alert, and its sessions end at once.
+  // Whether there was something to judge: a lane is judged once by each bundle.
+  bool judge_peer(const tls::Bundle& bundle);
 
   // Something of a session changed: it has bytes, credit or a reset to send. Sent at the end of the turn.
   void want_flush() {
@@ -107,6 +113,7 @@ class Carrier final : private LaneEvents, private io::Op, private io::Deferred, 
   std::coroutine_handle<> waiting_;
   io::Scope* scope_ = nullptr;  // run()'s, to end its receive
   io::TimePoint idle_since_, heard_;
+  uint64_t judged_by_ = 0;     // the last bundle's number
   uint64_t window_bytes_ = 0;  // moved since the last tick
   bool serving_ = false, draining_ = false, bulky_ = false, finishing_ = false;
 };

@@ -78,6 +78,7 @@ struct WorkerCounters {
   uint64_t handshakes_full_client = 0, handshakes_full_server = 0;
   uint64_t handshakes_resumed_client = 0, handshakes_resumed_server = 0;
   std::array<uint64_t, kReasonCount> handshakes_failed{};
+  uint64_t chains_known = 0, chains_followed = 0;
   uint64_t lanes_opened = 0;
   std::array<uint64_t, kReasonCount> lanes_closed{};
   uint64_t sessions_opened = 0, sessions_closed = 0;

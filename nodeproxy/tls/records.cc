@@ -49,22 +49,27 @@ RecordReader::Opened RecordReader::open(std::span<std::byte> record) {
 
 // Whole messages only: both that can come are far smaller than a record, and one that changes keys must end its record
 // (RFC 8446 5.1).
-RecordReader::Opened RecordReader::handshake_messages(std::span<const uint8_t> bytes) {
+RecordReader::Opened RecordReader::handshake_messages(std::span<uint8_t> bytes) {
   if (bytes.empty()) return broken(kUnexpectedMessage);
+  Opened opened;
   while (!bytes.empty()) {
     if (bytes.size() < 4) return broken(kUnexpectedMessage);
     const size_t length = size_t{bytes[1]} << 16 | size_t{bytes[2]} << 8 | bytes[3];
     if (bytes.size() - 4 < length) return broken(kUnexpectedMessage);
     const std::span<const uint8_t> body = bytes.subspan(4, length);
     const uint8_t type = bytes[0];
+    const std::span<uint8_t> message = bytes.first(4 + length);
     bytes = bytes.subspan(4 + length);
-    if (type == kMessageNewSessionTicket) continue;  // resumption is off: nothing to keep
+    if (type == kMessageNewSessionTicket) {
+      if (opened.kind == Kind::nothing) opened = {Kind::ticket, std::as_writable_bytes(message), 0};
+      continue;
+    }
     if (type != kMessageKeyUpdate || !bytes.empty()) return broken(kUnexpectedMessage);
     if (body.size() != 1 || body[0] > 1) return broken(kDecodeError);
     if (!key_.update()) return broken(kInternalError);
     update_requested_ |= body[0] == 1;
   }
-  return {};
+  return opened;
 }
 
 bool RecordReader::take_update_request() { return std::exchange(update_requested_, false); }

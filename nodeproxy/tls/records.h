@@ -20,10 +20,10 @@ inline constexpr size_t kRecordCiphertextBytesMax = kRecordPlaintextBytesMax + 2
 
 class RecordReader {
  public:
-  enum class Kind : uint8_t { data, nothing, closed, alert, broken };
+  enum class Kind : uint8_t { data, nothing, ticket, closed, alert, broken };
   struct Opened {
     Kind kind = Kind::nothing;
-    std::span<std::byte> bytes;  // data: in the record's memory
+    std::span<std::byte> bytes;  // data, and the first whole NewSessionTicket: in the record's memory
     uint8_t alert = 0;           // alert: the peer's; broken: the one to send
   };
 
@@ -34,7 +34,7 @@ class RecordReader {
   bool take_update_request();
 
  private:
-  Opened handshake_messages(std::span<const uint8_t> bytes);
+  Opened handshake_messages(std::span<uint8_t> bytes);
 
   TrafficKey key_;
   uint8_t idle_records_ = 0;  // in a row, without data in them: empty ones, KeyUpdates

@@ -88,10 +88,6 @@ Error handshake_error(uint32_t code) {
 
 }  // namespace
 
-ssl_verify_result_t verify_peer(SSL* ssl, uint8_t* alert) {
-  return static_cast<Session*>(SSL_get_app_data(ssl))->judge_peer(alert);
-}
-
 int select_alpn(SSL*, const uint8_t** chosen, uint8_t* chosen_bytes, const uint8_t* offered,
                 unsigned offered_bytes, void*) {
   const std::span<const uint8_t> ours(kAlpnOffer + 1, sizeof kAlpnOffer - 1);
@@ -107,19 +103,23 @@ int select_alpn(SSL*, const uint8_t** chosen, uint8_t* chosen_bytes, const uint8
 Session::~Session() = default;
 
 Result<std::unique_ptr<Session>> Session::dial(std::shared_ptr<const Context> context,
-                                               const SpiffeId& expected) {
-  return make(std::move(context), expected);
+                                               const SpiffeId& expected, VerifiedChains* chains,
+                                               Resumption resumption) {
+  auto session = make(std::move(context), expected, chains);
+  if (session) (*session)->offer(std::move(resumption));
+  return session;
 }
 
-Result<std::unique_ptr<Session>> Session::accept(std::shared_ptr<const Context> context) {
-  return make(std::move(context), std::nullopt);
+Result<std::unique_ptr<Session>> Session::accept(std::shared_ptr<const Context> context,
+                                                 VerifiedChains* chains) {
+  return make(std::move(context), std::nullopt, chains);
 }
 
 Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Context> context,
-                                               std::optional<SpiffeId> expected) {
+                                               std::optional<SpiffeId> expected, VerifiedChains* chains) {
   const Context::Internals& internals = context->internals();
-  const bool dialler = expected.has_value();
-  std::unique_ptr<Session> session(new Session(std::move(context), std::move(expected)));
+  std::unique_ptr<Session> session(new Session(std::move(context), std::move(expected), chains));
+  const bool dialler = session->dialler_;
   session->ssl_.reset(SSL_new(dialler ? internals.client.get() : internals.server.get()));
   BIO* bio = BIO_new(Bio::method());
   if (!session->ssl_ || !bio) {
@@ -132,42 +132,6 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Context> co
   SSL_set_app_data(session->ssl_.get(), session.get());
   dialler ? SSL_set_connect_state(session->ssl_.get()) : SSL_set_accept_state(session->ssl_.get());
   return session;
-}
-
-// Called by BoringSSL before it checks the peer's signature.
-ssl_verify_result_t Session::judge_peer(uint8_t* alert) {
-  const auto refuse = [&](Error error) {
-    ended_ = std::move(error);
-    *alert = alert_of(ended_->reason);
-    return ssl_verify_invalid;
-  };
-  const STACK_OF(CRYPTO_BUFFER)* sent = SSL_get0_peer_certificates(ssl_.get());
-  bssl::UniquePtr<STACK_OF(X509)> rest(sk_X509_new_null());
-  bssl::UniquePtr<X509> leaf;
-  for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(sent); ++i) {
-    bssl::UniquePtr<X509> certificate(X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(sent, i)));
-    if (!certificate) {
-      ERR_clear_error();
-      return refuse(
-          fail(Source::local, Reason::certificate_malformed, "a certificate of the chain does not parse")
-              .error());
-    }
-    if (i == 0) {
-      leaf = std::move(certificate);
-    } else if (!rest || !bssl::PushToStack(rest.get(), std::move(certificate))) {
-      return refuse(fail(Source::local, Reason::out_of_memory).error());
-    }
-  }
-  Result<Verified> verified = verify_chain(leaf.get(), rest.get(), context_->internals().roots,
-                                           context_->trust().domain, std::chrono::system_clock::now());
-  if (!verified) return refuse(verified.error());
-  if (expected_ && !(verified->identity == *expected_)) {
-    return refuse(fail(Source::local, Reason::identity_mismatch,
-                       "expected " + expected_->uri() + ", met " + verified->identity.uri())
-                      .error());
-  }
-  peer_ = std::move(*verified);
-  return ssl_verify_ok;
 }
 
 Result<HandshakeState> Session::handshake() {
@@ -203,6 +167,16 @@ Status Session::finish_handshake() {
     ERR_clear_error();
     return fail(Source::local, Reason::handshake_failed, "the peer did not agree on ALPN weir/1");
   }
+  resumed_ = SSL_session_reused(ssl);
+  // Of a dialler BoringSSL has asked for the verdict again, of an acceptor it does not.
+  if (resumed_ && !dialler_) {
+    if (Status judged = take_peer(); !judged) {
+      SSL_send_fatal_alert(ssl, alert_of(judged.error().reason));
+      ERR_clear_error();
+      return judged;
+    }
+  }
+  if (!dialler_) SSL_write(ssl, "", 0);  // its ticket, which would wait for data
   const SSL_CIPHER* suite = SSL_get_current_cipher(ssl);
   bssl::Span<const uint8_t> read_secret, write_secret;
   if (!peer_ || !bssl::SSL_get_traffic_secrets(ssl, &read_secret, &write_secret))
@@ -216,9 +190,8 @@ Status Session::finish_handshake() {
   reader_.emplace(std::move(*read_key));
   writer_.emplace(std::move(*write_key));
   cipher_ = SSL_CIPHER_standard_name(suite);  // a static text
-  resumed_ = SSL_session_reused(ssl);
   expected_.reset();
-  ssl_.reset();
+  if (!tickets_) ssl_.reset();
   return {};
 }
 
@@ -251,7 +224,12 @@ Result<Read> Session::read() {
     const RecordReader::Opened opened = reader_->open(*record);
     update_owed_ |= reader_->take_update_request();
     switch (opened.kind) {
-      case RecordReader::Kind::data: return Read{Read::Kind::data, opened.bytes};
+      case RecordReader::Kind::data:
+        ssl_.reset();  // whoever gives tickets does so first
+        return Read{Read::Kind::data, opened.bytes};
+      case RecordReader::Kind::ticket:
+        if (!take_ticket(opened.bytes)) return end_broken(kUnexpectedMessage);
+        break;
       case RecordReader::Kind::nothing: break;
       case RecordReader::Kind::broken: return end_broken(opened.alert);
       case RecordReader::Kind::closed:

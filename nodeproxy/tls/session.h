@@ -1,12 +1,15 @@
 #pragma once
 // One TLS 1.3 connection without a socket: ciphertext in, plaintext and ciphertext out. BoringSSL does the handshake;
 // from then on records.h protects the records, decrypting in the receive buffer and encrypting straight into the send
-// queue, and BoringSSL's state is freed. An idle connection holds this object and two cipher states, no buffer.
+// queue, and BoringSSL's state is freed. An idle connection holds this object, two cipher states and the peer's
+// certificates, no buffer. A dialler that keeps tickets holds BoringSSL's state until the first came, or data.
 //
 //   feed(received) → handshake() until done → read() until want_more → feed …      write(plaintext) …
 //   After each call send output(), then consume_output(sent). After an error too: it may hold the alert.
 //
-// Owner: a lane's driver (upstream/, flow/). Thread: its worker. Lifetime: needs nothing that it does not own.
+// Owner: a lane's driver (upstream/, flow/). Thread: its worker. Lifetime: the worker's VerifiedChains, and who takes its
+// tickets, outlive it.
+#include <openssl/pool.h>
 #include <openssl/ssl.h>
 
 #include <cstddef>
@@ -17,6 +20,7 @@
 #include <string_view>
 
 #include "nodeproxy/base/error.h"
+#include "nodeproxy/tls/chains.h"
 #include "nodeproxy/tls/context.h"
 #include "nodeproxy/tls/output.h"
 #include "nodeproxy/tls/records.h"
@@ -33,14 +37,38 @@ struct Read {
   std::span<std::byte> bytes;  // data: one record's plaintext, in place; until the next feed() or read()
 };
 
+// What a dialler may resume a session with, once; to be kept under who dialled whom.
+struct Ticket {
+  bssl::UniquePtr<SSL_SESSION> session;
+  uint64_t generation = 0;  // of the Context that got it
+  WallTime until{};         // its own end, or that of the first of the peer's certificates
+};
+
+class TicketEvents {
+ public:
+  virtual void on_ticket(Ticket ticket) = 0;
+
+ protected:
+  ~TicketEvents() = default;
+};
+
+// A dialler's part in resumption: what it offers, and who gets the next ticket. Without both, every handshake is full.
+struct Resumption {
+  Ticket offered;
+  TicketEvents* events = nullptr;
+};
+
 class Session {
  public:
   // `expected` is the identity that the snapshot has for the dialled endpoint. Offers ALPN weir/1. The ClientHello is
-  // in output() after the first handshake().
+  // in output() after the first handshake(). A ticket that another Context got, or whose chain the time or `expected`
+  // now refuses, is not offered; one that the peer does not take leads to a full handshake. `chains` null: nothing is remembered.
   static Result<std::unique_ptr<Session>> dial(std::shared_ptr<const Context> context,
-                                               const SpiffeId& expected);
+                                               const SpiffeId& expected, VerifiedChains* chains = nullptr,
+                                               Resumption resumption = {});
   // Requires a client certificate and ALPN weir/1.
-  static Result<std::unique_ptr<Session>> accept(std::shared_ptr<const Context> context);
+  static Result<std::unique_ptr<Session>> accept(std::shared_ptr<const Context> context,
+                                                 VerifiedChains* chains = nullptr);
   ~Session();
   Session(const Session&) = delete;
 
@@ -65,6 +93,12 @@ class Session {
   // Appends close_notify; nothing can be written any more, reading goes on.
   void shutdown();
 
+  // After the handshake: whether the peer would be taken under this bundle, at a time when its chain was valid. Its leaf
+  // may end while it is connected; the end of its root is another matter.
+  Status judge_again(const Bundle& bundle) const;
+  // Instead of shutdown(): tells the peer by an alert why it is not wanted any more.
+  void refuse(Reason reason);
+
   // The oldest contiguous piece to send. Stays where it is until consumed, also while more is written behind it.
   std::span<const std::byte> output() const { return output_.front(); }
   size_t output_bytes() const { return output_.bytes(); }  // in all pieces
@@ -83,12 +117,20 @@ class Session {
 
  private:
   friend struct Bio;
+  friend struct TicketMethod;
   friend ssl_verify_result_t verify_peer(SSL* ssl, uint8_t* alert);
-  Session(std::shared_ptr<const Context> context, std::optional<SpiffeId> expected)
-      : context_(std::move(context)), expected_(std::move(expected)) {}
+  Session(std::shared_ptr<const Context> context, std::optional<SpiffeId> expected, VerifiedChains* chains)
+      : context_(std::move(context)),
+        expected_(std::move(expected)),
+        chains_(chains),
+        dialler_(expected_.has_value()) {}
   static Result<std::unique_ptr<Session>> make(std::shared_ptr<const Context> context,
-                                               std::optional<SpiffeId> expected);
-  ssl_verify_result_t judge_peer(uint8_t* alert);
+                                               std::optional<SpiffeId> expected, VerifiedChains* chains);
+  WallTime wall_now() const;
+  Result<Verified> judge(const STACK_OF(CRYPTO_BUFFER) * sent) const;
+  Status take_peer();
+  void offer(Resumption resumption);
+  bool take_ticket(std::span<const std::byte> message);
   Status finish_handshake();
   std::unexpected<Error> end(Error error);
   std::unexpected<Error> end_broken(uint8_t alert);
@@ -96,16 +138,21 @@ class Session {
 
   std::shared_ptr<const Context> context_;
   std::optional<SpiffeId> expected_;  // the dialler's
-  bssl::UniquePtr<SSL> ssl_;          // until the handshake is done
+  VerifiedChains* chains_;
+  TicketEvents* tickets_ = nullptr;
+  bssl::UniquePtr<SSL> ssl_;  // until the handshake is done; if there may be a ticket, until that or data
   std::optional<RecordReader> reader_;
   std::optional<RecordWriter> writer_;
   Output output_;
   std::span<std::byte> fed_;  // the caller's memory, unread
   RecordAssembly cut_record_;
   std::optional<Verified> peer_;
+  bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> peer_chain_;  // to judge it again
+  WallTime chain_until_{};                               // acceptor: of the chain in the ticket that came
   std::optional<Error> ended_;  // what ended the session; during the handshake the verdict on the peer
   std::string_view cipher_;
   uint32_t handshake_bytes_ = 0;
+  bool dialler_;
   bool resumed_ = false;
   bool close_received_ = false;
   bool close_sent_ = false;

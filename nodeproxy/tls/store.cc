@@ -16,8 +16,9 @@ constexpr auto kBackOffMax = std::chrono::seconds(60);
 }  // namespace
 
 Status CertStore::set_trust(Trust trust) {
-  if (const Result<Roots> roots = Roots::parse(trust.roots); !roots) return std::unexpected(roots.error());
-  trust_ = std::make_shared<const Trust>(std::move(trust));
+  auto bundle = Bundle::make(std::move(trust));
+  if (!bundle) return std::unexpected(bundle.error());
+  bundle_ = std::move(*bundle);
   for (auto& [identity, entry] : entries_) {
     if (entry.chain.empty()) continue;
     Result<std::shared_ptr<const Context>> made = make(identity, entry.key, entry.chain);
@@ -42,6 +43,7 @@ void CertStore::remove(const std::string& identity) {
 std::vector<SigningRequest> CertStore::due(Now now) {
   std::vector<SigningRequest> requests;
   for (auto& [identity, entry] : entries_) {
+    if (entry.context && now.steady - entry.made >= kContextLife) remake(identity, entry, now);
     const bool by_wall =
         entry.context && !entry.pending_key && entry.failures == 0 && now.wall >= entry.renew_wall;
     if (now.steady < entry.due && !by_wall) continue;
@@ -72,7 +74,17 @@ Result<std::shared_ptr<const Context>> CertStore::make(const std::string& identi
                                                        const std::vector<std::string>& chain) const {
   const Result<SpiffeId> id = SpiffeId::parse(identity);
   if (!id) return std::unexpected(id.error());
-  return Context::make(*id, key, chain, trust_);
+  return Context::make(*id, key, chain, bundle_);
+}
+
+void CertStore::remake(const std::string& identity, Entry& entry, Now now) const {
+  Result<std::shared_ptr<const Context>> made = make(identity, entry.key, entry.chain);
+  if (!made) {
+    log::error("certificate for {}: its ticket key stays: {}", identity, made.error().describe());
+  } else {
+    entry.context = std::move(*made);
+  }
+  entry.made = now.steady;
 }
 
 Result<std::shared_ptr<const Context>> CertStore::install(const std::string& identity,
@@ -86,7 +98,7 @@ Result<std::shared_ptr<const Context>> CertStore::install(const std::string& ide
   }
   if (found == entries_.end() || !found->second.pending_key)
     return fail(Source::agent, Reason::bad_config, identity + ": a certificate that was not asked for");
-  if (!trust_)
+  if (!bundle_)
     return fail(Source::agent, Reason::bad_config, identity + ": a certificate before any trust bundle");
   Entry& entry = found->second;
   Result<std::shared_ptr<const Context>> made = make(identity, entry.pending_key, chain);
@@ -99,6 +111,7 @@ Result<std::shared_ptr<const Context>> CertStore::install(const std::string& ide
   entry.key = std::move(entry.pending_key);
   entry.chain = chain;
   entry.context = *made;
+  entry.made = now.steady;
   entry.failures = 0;
   // Half of what is left, ±10 % so that a node's identities do not all renew at once. By both clocks: the wall clock may
   // be set back, and then only the monotonic one still knows.

@@ -31,19 +31,24 @@ struct SigningRequest {
   std::string csr;  // DER
 };
 
+// The longest that a ticket key is in use; a certificate of 24 h is renewed about then.
+inline constexpr auto kContextLife = std::chrono::hours(14);
+
 class CertStore {
  public:
   explicit CertStore(uint64_t jitter_seed) : random_(jitter_seed) {}
 
   // Roots changed: every identity gets a Context with them. What has no chain yet waits for it.
   Status set_trust(Trust trust);
+  const std::shared_ptr<const Bundle>& bundle() const { return bundle_; }  // null: none yet
   // An identity is needed (again): counted. Its first request comes from the next due(). bad_config: not a SPIFFE ID.
   Status add(const std::string& identity);
   // Not needed by this user any more; with the last one key and chain go.
   void remove(const std::string& identity);
 
   // The requests to send now: new identities, half-lives that passed, retries. Each has a key of its own, which takes
-  // effect with its chain; an unanswered request is repeated after 10 s, with the same key.
+  // effect with its chain; an unanswered request is repeated after 10 s, with the same key. A Context that has served for
+  // kContextLife, of a certificate that lives longer than usual, is made anew meanwhile: so its ticket key ends.
   std::vector<SigningRequest> due(Now now);
   // When to call due() again.
   std::chrono::steady_clock::time_point next_due() const;
@@ -73,15 +78,17 @@ class CertStore {
     std::shared_ptr<const Context> context;
     WallTime renew_wall;
     std::chrono::steady_clock::time_point due, expires;  // due: at once for a new one
+    std::chrono::steady_clock::time_point made;          // context, with its ticket key
     uint32_t failures = 0;
   };
   Result<std::shared_ptr<const Context>> make(const std::string& identity,
                                               const std::shared_ptr<const PrivateKey>& key,
                                               const std::vector<std::string>& chain) const;
   static void back_off(Entry& entry, Now now);
+  void remake(const std::string& identity, Entry& entry, Now now) const;
 
   std::map<std::string, Entry> entries_;
-  std::shared_ptr<const Trust> trust_;
+  std::shared_ptr<const Bundle> bundle_;
   std::mt19937_64 random_;
 };
 

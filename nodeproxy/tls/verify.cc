@@ -5,6 +5,7 @@
 #include <openssl/ec_key.h>
 #include <openssl/err.h>
 #include <openssl/nid.h>
+#include <openssl/pool.h>
 #include <openssl/stack.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -127,20 +128,6 @@ int ignore_time(int ok, X509_STORE_CTX* context) {
 
 }  // namespace
 
-Result<Roots> Roots::parse(const std::vector<std::string>& der) {
-  Roots roots;
-  roots.store_.reset(X509_STORE_new());
-  for (const std::string& root : der) {
-    const bssl::UniquePtr<X509> certificate = parse_certificate(root);
-    if (!certificate || !X509_STORE_add_cert(roots.store_.get(), certificate.get())) {
-      ERR_clear_error();
-      return fail(Source::config, Reason::bad_config, "a root of the trust bundle is not a certificate");
-    }
-  }
-  if (der.empty()) return fail(Source::config, Reason::bad_config, "the trust bundle has no root");
-  return roots;
-}
-
 bssl::UniquePtr<X509> parse_certificate(std::string_view der) {
   const uint8_t* at = reinterpret_cast<const uint8_t*>(der.data());
   bssl::UniquePtr<X509> certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
@@ -161,21 +148,19 @@ Result<Leaf> check_leaf(X509* leaf) {
   return Leaf{std::move(*identity), *not_before, *not_after};
 }
 
-Result<Verified> verify_chain(X509* leaf, STACK_OF(X509) * intermediates, const Roots& roots,
-                              std::string_view trust_domain, WallTime now) {
+namespace {
+
+Result<Verified> follow(X509* leaf, STACK_OF(X509) * intermediates, const Bundle& bundle, WallTime now) {
   Result<Leaf> facts = check_leaf(leaf);
   ERR_clear_error();
   if (!facts) return std::unexpected(facts.error());
-  if (facts->identity.trust_domain() != trust_domain)
+  if (facts->identity.trust_domain() != bundle.domain())
     return fail(Source::local, Reason::trust_domain, facts->identity.uri());
-  const auto expired = [&](const WallTime& from, const WallTime& to) {
-    return now > to + kClockSkew || now < from - kClockSkew;
-  };
-  if (expired(facts->not_before, facts->not_after))
+  if (!valid_at(now, facts->not_before, facts->not_after))
     return fail(Source::local, Reason::certificate_expired, facts->identity.uri());
 
   bssl::UniquePtr<X509_STORE_CTX> path(X509_STORE_CTX_new());
-  if (!path || !X509_STORE_CTX_init(path.get(), roots.store(), leaf, intermediates))
+  if (!path || !X509_STORE_CTX_init(path.get(), bundle.roots(), leaf, intermediates))
     return fail(Source::local, Reason::out_of_memory);
   X509_STORE_CTX_set_verify_cb(path.get(), ignore_time);
   const bool trusted = X509_verify_cert(path.get()) == 1;
@@ -184,7 +169,7 @@ Result<Verified> verify_chain(X509* leaf, STACK_OF(X509) * intermediates, const 
     return fail(Source::local, Reason::certificate_untrusted,
                 X509_verify_cert_error_string(X509_STORE_CTX_get_error(path.get())));
   }
-  Verified verified{std::move(facts->identity), facts->not_after};
+  Verified verified{std::move(facts->identity), facts->not_before, facts->not_after};
   STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(path.get());
   if (!strong(chain))
     return fail(Source::local, Reason::certificate_untrusted, "a weak signature or an issuer's weak key");
@@ -192,11 +177,33 @@ Result<Verified> verify_chain(X509* leaf, STACK_OF(X509) * intermediates, const 
     X509* issuer = sk_X509_value(chain, i);
     const auto from = wall_time(X509_get0_notBefore(issuer));
     const auto to = wall_time(X509_get0_notAfter(issuer));
-    if (!from || !to || expired(*from, *to))
+    if (!from || !to || !valid_at(now, *from, *to))
       return fail(Source::local, Reason::certificate_expired, "an issuer of " + verified.identity.uri());
+    verified.not_before = std::max(verified.not_before, *from);
     verified.not_after = std::min(verified.not_after, *to);
   }
   return verified;
+}
+
+}  // namespace
+
+Result<Verified> verify_chain(const STACK_OF(CRYPTO_BUFFER) * sent, const Bundle& bundle, WallTime now) {
+  bssl::UniquePtr<STACK_OF(X509)> rest(sk_X509_new_null());
+  bssl::UniquePtr<X509> leaf;
+  for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(sent); ++i) {
+    bssl::UniquePtr<X509> certificate(X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(sent, i)));
+    if (!certificate) {
+      ERR_clear_error();
+      return malformed("a certificate of the chain does not parse");
+    }
+    if (i == 0) {
+      leaf = std::move(certificate);
+    } else if (!rest || !bssl::PushToStack(rest.get(), std::move(certificate))) {
+      return fail(Source::local, Reason::out_of_memory);
+    }
+  }
+  if (!leaf) return fail(Source::local, Reason::client_certificate_required);
+  return follow(leaf.get(), rest.get(), bundle, now);
 }
 
 }  // namespace weir::tls

@@ -7,24 +7,22 @@
 
 namespace weir::upstream {
 
-// A lane of the pool: the scope of its coroutine, and its carrier.
-class LanePool::Dialled final : public io::Scope {
+// A lane of the pool: the scope of its coroutine, its carrier, and where its tickets go.
+class LanePool::Dialled final : public io::Scope, public tls::TicketEvents {
  public:
-  Dialled(LanePool& pool, LaneKey lane_key, std::unique_ptr<mesh::Carrier> lane_carrier,
-          std::shared_ptr<const tls::Context> certificate)
-      : io::Scope(pool.driver_),
-        pool(pool),
-        key(std::move(lane_key)),
-        carrier(std::move(lane_carrier)),
-        generation(certificate->generation()),
-        trust_version(certificate->trust_version()) {}
+  Dialled(LanePool& pool, LaneKey lane_key, const tls::Context& certificate)
+      : io::Scope(pool.driver_), pool(pool), key(std::move(lane_key)), generation(certificate.generation()) {}
 
   LanePool& pool;
   LaneKey key;
   std::unique_ptr<mesh::Carrier> carrier;
-  uint64_t generation, trust_version;
+  uint64_t generation;  // of certificate and trust bundle
   std::list<std::unique_ptr<Dialled>>::iterator place;
 
+  // Of a lane that is being ended, whose pod may be gone, nothing is kept.
+  void on_ticket(tls::Ticket ticket) override {
+    if (!carrier->ended()) pool.tickets_.put(key, std::move(ticket));
+  }
   bool open() const { return carrier->established() && !carrier->ended(); }
   void end(const Error& why) {
     carrier->close(why);
@@ -35,12 +33,9 @@ class LanePool::Dialled final : public io::Scope {
   void on_empty() override { pool.ended(*this); }
 };
 
-size_t LanePool::Hash::operator()(const LaneKey& key) const {
-  return std::hash<std::string>()(key.source_uid) * 31 + std::hash<SocketAddress>()(key.to);
-}
-
-LanePool::LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports)
-    : driver_(driver), events_(events), ports_(ports) {}
+LanePool::LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports,
+                   tls::VerifiedChains& chains)
+    : driver_(driver), events_(events), ports_(ports), chains_(chains) {}
 
 LanePool::~LanePool() = default;
 
@@ -56,8 +51,7 @@ LanePool::Dialled* LanePool::with_room(const LaneKey& key, const tls::Context& c
   Dialled* best = nullptr;
   bool best_bulky = false;
   for (Dialled* lane : found->second) {
-    if (lane->generation != certificate.generation() || lane->trust_version != certificate.trust_version())
-      continue;
+    if (lane->generation != certificate.generation()) continue;
     const mesh::Carrier& carrier = *lane->carrier;
     if (carrier.ended() || !carrier.lane().can_open() || carrier.lane().sessions() >= sessions_per_lane_)
       continue;
@@ -85,10 +79,14 @@ Result<LanePool::Dialled*> LanePool::dial(const LaneKey& key, std::shared_ptr<co
   }
   const auto expected = tls::SpiffeId::parse(key.identity);
   if (!expected) return std::unexpected(expected.error());
-  auto carrier = mesh::Carrier::dialler(driver_, certificate, *expected,
-                                        {.settings = {.sessions_max = sessions_per_lane_}});
+  auto dialled = std::make_unique<Dialled>(*this, key, *certificate);
+  tls::Ticket ticket = tickets_.take(key, certificate->generation(), chains_.now());
+  auto carrier = mesh::Carrier::dialler(driver_, std::move(certificate), *expected,
+                                        {.settings = {.sessions_max = sessions_per_lane_}}, chains_,
+                                        {.offered = std::move(ticket), .events = dialled.get()});
   if (!carrier) return std::unexpected(carrier.error());
-  lanes_.push_front(std::make_unique<Dialled>(*this, key, std::move(*carrier), std::move(certificate)));
+  dialled->carrier = std::move(*carrier);
+  lanes_.push_front(std::move(dialled));
   Dialled* lane = lanes_.front().get();
   lane->place = lanes_.begin();
   by_key_[key].push_back(lane);
@@ -143,6 +141,7 @@ void LanePool::ended(Dialled& lane) {
 }
 
 void LanePool::drop_source(const std::string& uid, Reason reason) {
+  tickets_.drop_source(uid);
   for (auto lane = lanes_.begin(); lane != lanes_.end();) {
     Dialled& dialled = **lane++;
     if (dialled.key.source_uid == uid) dialled.end(Error{Source::agent, reason, 0, {}});
@@ -154,7 +153,17 @@ bool LanePool::has_source(const std::string& uid) const {
                      [&](const auto& lane) { return lane->key.source_uid == uid; });
 }
 
+size_t LanePool::judge_peers(const tls::Bundle& bundle, size_t most) {
+  size_t judged = 0;
+  for (auto lane = lanes_.begin(); lane != lanes_.end() && judged < most;) {
+    Dialled& dialled = **lane++;
+    if (dialled.carrier->judge_peer(bundle)) ++judged;
+  }
+  return judged;
+}
+
 void LanePool::sweep() {
+  tickets_.drop_expired(chains_.now());
   const io::TimePoint old = driver_.now() - limits::lane_idle;
   for (auto lane = lanes_.begin(); lane != lanes_.end();) {
     Dialled& dialled = **lane++;

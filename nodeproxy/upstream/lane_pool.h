@@ -3,7 +3,7 @@
 // expected identity, certificate generation and trust bundle. A session goes to a lane that has room and is not
 // moving bulk; else to a new one, up to a limit. Dialling, handshake and service are one coroutine per lane, in the
 // lane's own scope; sessions may be opened before the handshake is done and share its fate if it fails.
-// Idle lanes go after limits::lane_idle.
+// Idle lanes go after limits::lane_idle. A new one resumes the TLS session of an earlier one where there is a ticket.
 // Thread: one worker. Lifetime: the worker's; empty() before it goes.
 #include <list>
 #include <memory>
@@ -13,17 +13,10 @@
 
 #include "nodeproxy/mesh/session_stream.h"
 #include "nodeproxy/net/connect.h"
+#include "nodeproxy/upstream/lane_key.h"
+#include "nodeproxy/upstream/ticket_cache.h"
 
 namespace weir::upstream {
-
-struct LaneKey {
-  std::string source_uid;
-  Ip source;  // the pod's address that the lane comes from
-  SocketAddress to;
-  std::string identity;  // expected of the peer
-
-  bool operator==(const LaneKey&) const = default;
-};
 
 // What the pool tells its worker's counters, without knowing them.
 class LanePoolEvents {
@@ -39,7 +32,7 @@ class LanePoolEvents {
 
 class LanePool {
  public:
-  LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports);
+  LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports, tls::VerifiedChains& chains);
   ~LanePool();
 
   // Sessions on one lane; 0: limits::sessions_per_lane; 1: a lane for each session (to compare, to isolate), of which
@@ -52,6 +45,10 @@ class LanePool {
 
   void drop_source(const std::string& uid, Reason reason);
   bool has_source(const std::string& uid) const;
+  // A Context that is not in use any more: nothing is resumed with what it was given.
+  void drop_tickets(uint64_t generation) { tickets_.drop_generation(generation); }
+  // The bundle is another now: lanes whose peers it does not trust end. Judges `most` at the most; how many it did.
+  size_t judge_peers(const tls::Bundle& bundle, size_t most);
   void sweep();  // closes idle lanes; call a few times a second
   void drain();
   void close_all(Reason reason);
@@ -59,12 +56,10 @@ class LanePool {
   // Those whose handshake is done, and their sessions.
   size_t lanes() const;
   size_t sessions() const;
+  size_t tickets() const { return tickets_.tickets(); }
 
  private:
   class Dialled;
-  struct Hash {
-    size_t operator()(const LaneKey& key) const;
-  };
   Dialled* with_room(const LaneKey& key, const tls::Context& certificate);
   Result<Dialled*> dial(const LaneKey& key, std::shared_ptr<const tls::Context> certificate, int netns_fd);
   io::Task<void> serve(Dialled& lane, int netns_fd);
@@ -73,9 +68,11 @@ class LanePool {
   io::Driver& driver_;
   LanePoolEvents& events_;
   net::PortRanges& ports_;
+  tls::VerifiedChains& chains_;
+  TicketCache tickets_;
   uint32_t sessions_per_lane_ = limits::sessions_per_lane;
   uint32_t lanes_per_destination_ = limits::lanes_per_destination;
-  std::unordered_map<LaneKey, std::vector<Dialled*>, Hash> by_key_;
+  std::unordered_map<LaneKey, std::vector<Dialled*>, LaneKeyHash> by_key_;
   std::list<std::unique_ptr<Dialled>> lanes_;
   bool draining_ = false;
 };

@@ -9,7 +9,7 @@ import pytest
 import apps
 from certificates import ALICE, root_of, signed
 from test_identity import speaks_weir
-from world import LENT, NODES, eventually, read_exactly
+from world import LENT, NODES, ending, eventually, read_exactly
 
 MESH_OPTIONS = {"cert_ttl": "10s"}
 
@@ -89,3 +89,29 @@ def test_two_roots_are_trusted_while_they_overlap_and_then_only_the_new(mesh):
     for _ in range(10):
         mesh.alice.echo(mesh.echo_2.v4)
     assert speaks_weir(mesh.outsider, mesh.echo_2, *of_new)
+
+
+def test_the_overlap_of_two_roots_leaves_a_live_lane_alone_and_the_end_of_its_root_ends_it(mesh):
+    old = root_of(mesh)
+    with mesh.alice.connect(mesh.echo_2.v4, apps.ECHO) as live:  # on a lane whose two certificates are of the old root
+        live.sendall(b"before")
+        assert read_exactly(live, 6) == b"before"
+        authority(mesh, "rotate")
+        eventually(lambda: root_of(mesh) != old)
+        begun = time.monotonic()
+        while time.monotonic() - begun < 16:  # all other lanes are of the new root then
+            live.sendall(b"still here")
+            assert read_exactly(live, 10) == b"still here"
+            mesh.alice.echo(mesh.echo_2.v4)
+            time.sleep(0.2)
+        authority(mesh, "retire", old.stem.removeprefix("root-"))
+        retired = time.monotonic()
+        live.settimeout(8)
+        assert ending(live) == "reset"
+        assert time.monotonic() - retired < 5
+    for node, reporter in (("node-1", "source"), ("node-2", "destination")):
+        entry = mesh.entry(node, reporter=reporter, reason="certificate_untrusted")
+        assert entry["source"]["principal"] == ALICE
+        assert mesh.total(node, "weir_lanes_closed_total", reason="certificate_untrusted") >= 1
+    for _ in range(10):
+        mesh.alice.echo(mesh.echo_2.v4)

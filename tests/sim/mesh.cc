@@ -34,7 +34,7 @@ uint64_t sum(const Node& node, uint64_t (*of)(const telemetry::Row&)) {
 Node::Node(io::SimDriver& driver, uint64_t seed)
     : driver(driver),
       context(driver, nullptr, 0, 1, seed),
-      lanes(driver, *this, context.ports),
+      lanes(driver, *this, context.ports, context.chains),
       http(driver, lanes, context.ports) {
   context.lanes = &lanes;
   context.http = &http;
@@ -115,19 +115,21 @@ flow::LocalPod* Mesh::add_pod(Node& node, const std::string& uid, const std::str
   return node.context.pods.emplace(uid, std::move(pod)).first->second.get();
 }
 
-flow::LocalPod* Mesh::add_neighbour() {
-  configure([](mesh::v1::Update& update) {
+flow::LocalPod* Mesh::add_neighbour(const std::string& identity) {
+  configure([&](mesh::v1::Update& update) {
     auto* workload = update.add_changed()->mutable_workload();
     *workload = update.changed(3).workload();
     workload->set_uid("neighbour");
     workload->set_name("neighbour");
     workload->set_node("a");
+    workload->set_identity(identity);
+    workload->clear_policies();
     workload->set_addresses(0, "\x0a\x32\x01\x0b");
   });
-  const int outbound = world.listen(client.driver, *SocketAddress::parse("127.0.0.5:15001"));
+  neighbour_outbound_fd_ = world.listen(client.driver, *SocketAddress::parse("127.0.0.5:15001"));
   const int inbound = world.listen(client.driver, *SocketAddress::parse("127.0.0.6:15001"));
   world.capture(kNeighbour.ip, client.driver, inbound);
-  return add_pod(client, "neighbour", kServerId, outbound, inbound);
+  return add_pod(client, "neighbour", identity, neighbour_outbound_fd_, inbound);
 }
 
 void Mesh::sweep() {
@@ -146,6 +148,10 @@ void Mesh::give_certificate(Node& node, const std::string& identity) {
 
 io::SimApp& Mesh::dial(const SocketAddress& to, uint16_t port) {
   return world.connect_app({kClient, port}, to, outbound_fd_, 0);
+}
+
+io::SimApp& Mesh::dial_from_neighbour(const SocketAddress& to, uint16_t port) {
+  return world.connect_app({kNeighbour.ip, port}, to, neighbour_outbound_fd_, 0);
 }
 
 io::SimApp& Mesh::dial_from_outside(uint16_t port) {

@@ -33,6 +33,7 @@ class Node final : private upstream::LanePoolEvents {
   upstream::LanePool lanes;
   upstream::HttpPool http;
   Status last_handshake;
+  uint64_t full_handshakes = 0, resumed_handshakes = 0;  // as dialler
 
   uint64_t opened() const;
   uint64_t closed() const;
@@ -40,7 +41,10 @@ class Node final : private upstream::LanePoolEvents {
   uint64_t failed(Reason reason) const;
 
  private:
-  void on_handshake(const Status& outcome, bool) override { last_handshake = outcome; }
+  void on_handshake(const Status& outcome, bool resumed) override {
+    last_handshake = outcome;
+    if (outcome) ++(resumed ? resumed_handshakes : full_handshakes);
+  }
   void on_lane_opened() override {}
   void on_lane_closed(Reason) override {}
   void on_session_opened() override {}
@@ -56,11 +60,12 @@ class Mesh {
   mesh::v1::Update update;
 
   // A second pod on the client's node: what the client dials there goes in one pass.
-  flow::LocalPod* add_neighbour();
+  flow::LocalPod* add_neighbour(const std::string& identity = kServerId);
   // As a worker does between its turns: pods that have said that nothing of them is left go.
   void sweep();
   // An application on the client pod dials `to`, captured.
   io::SimApp& dial(const SocketAddress& to, uint16_t port);
+  io::SimApp& dial_from_neighbour(const SocketAddress& to, uint16_t port);
   // One outside the mesh dials the server pod.
   io::SimApp& dial_from_outside(uint16_t port);
   void give_certificate(Node& node, const std::string& identity);
@@ -83,7 +88,7 @@ class Mesh {
   config::Builder builder_;
   std::shared_ptr<const config::Snapshot> snapshot_;
   std::vector<std::string> released_;
-  int outbound_fd_ = -1;
+  int outbound_fd_ = -1, neighbour_outbound_fd_ = -1;
 };
 
 }  // namespace weir::test

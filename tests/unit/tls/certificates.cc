@@ -189,8 +189,7 @@ std::shared_ptr<const Context> good_context(const Authority& authority, const st
   spec.uris = {uri};
   spec.to_seconds = to_seconds;
   const Certified made = authority.issue(spec);
-  auto context =
-      Context::make(id(uri), made.key, {made.der}, std::make_shared<const Trust>(authority.trust()));
+  auto context = Context::make(id(uri), made.key, {made.der}, *Bundle::make(authority.trust()));
   if (!context) FAIL(context.error().describe());
   return *context;
 }

@@ -24,9 +24,9 @@ struct Extension {
 
 struct Spec {
   std::vector<std::string> uris = {"spiffe://cluster.local/ns/shop/sa/cart"};
-  std::vector<std::string> dns;
-  std::string raw_san;  // DER of the whole extension value, instead of the two above
-  std::string common_name;
+  std::vector<std::string> dns = {};
+  std::string raw_san = {};  // DER of the whole extension value, instead of the two above
+  std::string common_name = {};
   bool san_twice = false;
   long from_seconds = -60, to_seconds = 3600;  // from now
   bool basic_constraints = true, ca = false;
@@ -36,7 +36,7 @@ struct Spec {
   std::vector<Extension> more = {};                                // behind the others
   bool sha1 = false;
   bool break_signature = false;
-  std::string issuer_name;  // instead of the authority's own
+  std::string issuer_name = {};  // instead of the authority's own
 };
 
 // What an authority says of itself. As it is: a CA without limits.

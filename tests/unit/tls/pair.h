@@ -51,6 +51,8 @@ struct Pair {
   Pair(std::shared_ptr<const Context> dialler, std::shared_ptr<const Context> acceptor,
        const SpiffeId& expected)
       : client(*Session::dial(std::move(dialler), expected)), server(*Session::accept(std::move(acceptor))) {}
+  Pair(std::unique_ptr<Session> dialler, std::unique_ptr<Session> acceptor)
+      : client(std::move(dialler)), server(std::move(acceptor)) {}
 
   // Until neither has more to say. What the server sends behind the handshake stays in `to_client`.
   void handshake(size_t step = SIZE_MAX) {

@@ -161,8 +161,17 @@ TEST_CASE("inner records that TLS 1.3 does not know are refused") {
   SECTION("user_canceled is skipped") {
     CHECK(forge.send(21, "\1\x5a"s).kind == RecordReader::Kind::nothing);
   }
-  SECTION("a session ticket is skipped") {
-    CHECK(forge.send(22, "\4\0\0\2xx"s).kind == RecordReader::Kind::nothing);
+}
+
+TEST_CASE("the first session ticket of a record is handed on whole, and what stands behind it is followed") {
+  Forge forge(0x1301);
+  using namespace std::string_literals;
+  const auto one = "\4\0\0\2xx"s;
+  for (const std::string& behind : {""s, "\4\0\0\3yyy"s, "\x18\0\0\1\1"s}) {
+    const auto opened = forge.send(22, one + behind);
+    REQUIRE(opened.kind == RecordReader::Kind::ticket);
+    CHECK(std::string_view(reinterpret_cast<const char*>(opened.bytes.data()), opened.bytes.size()) == one);
+    CHECK(forge.reader.take_update_request() == (behind.size() == 5));
   }
 }
 

@@ -90,8 +90,7 @@ TEST_CASE("a dialler whose certificate is refused learns it with its first read"
   Spec spec;
   spec.uris = {kCart};
   const Certified made = old_root.issue(spec);
-  const auto client =
-      Context::make(id(kCart), made.key, {made.der}, std::make_shared<const Trust>(root.trust()));
+  const auto client = Context::make(id(kCart), made.key, {made.der}, *Bundle::make(root.trust()));
   REQUIRE(client);
   Pair pair(*client, good_context(root, kDb), id(kDb));
   pair.handshake();

@@ -249,6 +249,28 @@ TEST_CASE("new roots make new contexts, and the old ones keep their trust") {
   CHECK(store.get(kCart, clocks.now) == *renewed);
 }
 
+TEST_CASE("a certificate that lives long does not keep its ticket key for as long") {
+  const Authority authority("root");
+  CertStore store(1);
+  Clocks clocks;
+  REQUIRE(store.set_trust(authority.trust()));
+  REQUIRE(store.add(kCart));
+  constexpr long kMonth = 30 * 86400;
+  const auto made = *store.install(kCart, sign(authority, store.due(clocks.now).at(0), kMonth), clocks.now);
+  for (int lives = 1; lives <= 3; ++lives) {
+    const auto before = store.get(kCart, clocks.now);
+    clocks.pass(kContextLife - 1s);
+    CHECK(store.due(clocks.now).empty());
+    CHECK(store.get(kCart, clocks.now) == before);
+    clocks.pass(1s);
+    CHECK(store.due(clocks.now).empty());  // nothing is asked of the signer for it
+    const auto now = store.get(kCart, clocks.now);
+    CHECK(now->generation() > before->generation());
+    CHECK(now->not_after() == made->not_after());
+    CHECK(now->bundle().number() == made->bundle().number());
+  }
+}
+
 TEST_CASE("an identity lives as long as its users") {
   CertStore store(1);
   CHECK_FALSE(store.add("not an identity"));
@@ -274,8 +296,8 @@ TEST_CASE("a private key is in nothing that leaves the process") {
 
   Spec spec;
   spec.uris = {kCart};
-  const auto context = Context::make(id(kCart), key, {authority.sign(spec, key->get())},
-                                     std::make_shared<const Trust>(authority.trust()));
+  const auto context =
+      Context::make(id(kCart), key, {authority.sign(spec, key->get())}, *Bundle::make(authority.trust()));
   REQUIRE(context);
   Pair pair(*context, good_context(authority, kCart), id(kCart));
   (void)pair.client->handshake();
