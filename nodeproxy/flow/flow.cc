@@ -19,6 +19,17 @@ Flow::~Flow() {
   --context.live_flows;
 }
 
+void Flow::take_place(const Ip& source) {
+  auto allowed = context.shares.connection(source);
+  if (!allowed) {
+    why = allowed.error();
+  } else if (owner.flow_count > context.connections_per_pod) {
+    why = pod_is_full("connections");
+  } else {
+    place = std::move(*allowed);
+  }
+}
+
 void Flow::drain() {
   if (http) http->drain();
 }

@@ -34,6 +34,7 @@ class KernelSockets {
   // after a moment all the same.
   static void set_non_blocking_listener(int fd);
   static void close(int fd);
+  static bool short_of_descriptors(int fd);
 
  private:
   KernelSockets(Fd home, Mode mode) : home_(std::move(home)), mode_(mode) {}
@@ -53,6 +54,7 @@ class KernelDriver : public Driver {
   void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
   void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }
   void set_keepalive(int fd) override { KernelSockets::set_keepalive(fd); }
+  bool short_of_descriptors(int fd) override { return KernelSockets::short_of_descriptors(fd); }
 };
 
 }  // namespace weir::io

@@ -323,6 +323,8 @@ void SimDriver::set_user_timeout(int fd, int) { mine(fd, "set_user_timeout of");
 
 void SimDriver::set_keepalive(int fd) { mine(fd, "set_keepalive of"); }
 
+bool SimDriver::short_of_descriptors(int) { return world_.short_of_descriptors_; }
+
 void SimDriver::close(int fd) {
   Descriptor* descriptor = mine(fd, "close of");
   if (!descriptor) return;

@@ -10,17 +10,21 @@ namespace weir::upstream {
 // A lane of the pool: the scope of its coroutine, and its carrier.
 class LanePool::Dialled final : public io::Scope {
  public:
-  Dialled(LanePool& pool, LaneKey lane_key, std::unique_ptr<mesh::Carrier> lane_carrier,
+  Dialled(LanePool& pool, LaneKey lane_key, net::Share& source, std::unique_ptr<mesh::Carrier> lane_carrier,
           std::shared_ptr<const tls::Context> certificate)
       : io::Scope(pool.driver_),
         pool(pool),
         key(std::move(lane_key)),
+        source(source),
+        counted(pool.shares_.lane(source)),
         carrier(std::move(lane_carrier)),
         generation(certificate->generation()),
         trust_version(certificate->trust_version()) {}
 
   LanePool& pool;
   LaneKey key;
+  net::Share& source;
+  Permit counted;  // outlives the carrier, whose windows are the source's
   std::unique_ptr<mesh::Carrier> carrier;
   uint64_t generation, trust_version;
   std::list<std::unique_ptr<Dialled>>::iterator place;
@@ -39,8 +43,8 @@ size_t LanePool::Hash::operator()(const LaneKey& key) const {
   return std::hash<std::string>()(key.source_uid) * 31 + std::hash<SocketAddress>()(key.to);
 }
 
-LanePool::LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports)
-    : driver_(driver), events_(events), ports_(ports) {}
+LanePool::LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports, net::Shares& shares)
+    : driver_(driver), events_(events), ports_(ports), shares_(shares) {}
 
 LanePool::~LanePool() = default;
 
@@ -85,10 +89,13 @@ Result<LanePool::Dialled*> LanePool::dial(const LaneKey& key, std::shared_ptr<co
   }
   const auto expected = tls::SpiffeId::parse(key.identity);
   if (!expected) return std::unexpected(expected.error());
-  auto carrier = mesh::Carrier::dialler(driver_, certificate, *expected,
-                                        {.settings = {.sessions_max = sessions_per_lane_}});
+  net::Share& source = shares_.of(key.source);
+  auto carrier = mesh::Carrier::dialler(
+      driver_, certificate, *expected,
+      {.settings = {.sessions_max = sessions_per_lane_}, .peer_budget = &source.windows});
   if (!carrier) return std::unexpected(carrier.error());
-  lanes_.push_front(std::make_unique<Dialled>(*this, key, std::move(*carrier), std::move(certificate)));
+  lanes_.push_front(
+      std::make_unique<Dialled>(*this, key, source, std::move(*carrier), std::move(certificate)));
   Dialled* lane = lanes_.front().get();
   lane->place = lanes_.begin();
   by_key_[key].push_back(lane);
@@ -99,6 +106,8 @@ Result<LanePool::Dialled*> LanePool::dial(const LaneKey& key, std::shared_ptr<co
 Status LanePool::open(const LaneKey& key, std::shared_ptr<const tls::Context> certificate, int netns_fd,
                       const SocketAddress& client, mesh::SessionStream& session) {
   if (draining_) return fail(Source::local, Reason::draining);
+  if (const Status room = shares_.room(shares_.of(key.source), limits::session_window_initial_bytes); !room)
+    return room;
   Dialled* lane = with_room(key, *certificate);
   if (!lane) {
     auto dialled = dial(key, std::move(certificate), netns_fd);
@@ -120,8 +129,14 @@ io::Task<void> LanePool::serve(Dialled& lane, int netns_fd) {
     co_await carrier.give_up(socket.error());
     co_return;
   }
+  auto allowed = shares_.handshake(lane.source);
+  if (!allowed) {
+    co_await carrier.give_up(allowed.error());
+    co_return;
+  }
   carrier.connected(std::move(*socket));
   const Status shaken = co_await carrier.handshake({});
+  allowed->release();
   events_.on_handshake(shaken, shaken && carrier.resumed());
   if (!shaken) {
     co_await carrier.give_up(shaken.error());
@@ -154,8 +169,9 @@ bool LanePool::has_source(const std::string& uid) const {
                      [&](const auto& lane) { return lane->key.source_uid == uid; });
 }
 
-void LanePool::sweep() {
-  const io::TimePoint old = driver_.now() - limits::lane_idle;
+void LanePool::sweep(bool short_of_descriptors) {
+  const io::TimePoint old =
+      driver_.now() - (short_of_descriptors ? std::chrono::seconds(0) : limits::lane_idle);
   for (auto lane = lanes_.begin(); lane != lanes_.end();) {
     Dialled& dialled = **lane++;
     const mesh::Carrier& carrier = *dialled.carrier;

@@ -13,6 +13,7 @@
 
 #include "nodeproxy/mesh/session_stream.h"
 #include "nodeproxy/net/connect.h"
+#include "nodeproxy/net/shares.h"
 
 namespace weir::upstream {
 
@@ -39,20 +40,21 @@ class LanePoolEvents {
 
 class LanePool {
  public:
-  LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports);
+  LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports, net::Shares& shares);
   ~LanePool();
 
   // Sessions on one lane; 0: limits::sessions_per_lane; 1: a lane for each session (to compare, to isolate), of which
   // there may be any number. Else so many lanes of one key at the most; above it sessions fail, reason `overloaded`.
   void configure(uint32_t sessions_per_lane, uint32_t lanes_per_destination = limits::lanes_per_destination);
   // A session from `client` over a lane of this key, dialled if there is none. `session` gets opened() or failed()
-  // with the reason: the dial's, the handshake's, the peer's.
+  // with the reason: the dial's, the handshake's, the peer's; or a limit's of the source, which is `overloaded`.
   Status open(const LaneKey& key, std::shared_ptr<const tls::Context> certificate, int netns_fd,
               const SocketAddress& client, mesh::SessionStream& session);
 
   void drop_source(const std::string& uid, Reason reason);
   bool has_source(const std::string& uid) const;
-  void sweep();  // closes idle lanes; call a few times a second
+  // Closes idle lanes, those that have just become so too if descriptors are short; call a few times a second.
+  void sweep(bool short_of_descriptors = false);
   void drain();
   void close_all(Reason reason);
   bool empty() const { return lanes_.empty(); }
@@ -73,6 +75,7 @@ class LanePool {
   io::Driver& driver_;
   LanePoolEvents& events_;
   net::PortRanges& ports_;
+  net::Shares& shares_;
   uint32_t sessions_per_lane_ = limits::sessions_per_lane;
   uint32_t lanes_per_destination_ = limits::lanes_per_destination;
   std::unordered_map<LaneKey, std::vector<Dialled*>, Hash> by_key_;
