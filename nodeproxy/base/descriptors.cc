@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+
 #include "nodeproxy/base/fd.h"
 
 namespace weir {
@@ -24,11 +26,12 @@ uint64_t raise_descriptor_limit() {
   return limit.rlim_cur;
 }
 
-bool is_among_last(int fd, int count) { return static_cast<rlim_t>(fd + count) >= soft_limit(); }
-
-bool next_is_among_last(int count) {
-  const Fd next(::eventfd(0, EFD_CLOEXEC));
-  return !next || is_among_last(next.get(), count);
+int64_t descriptors_beyond(int fd) {
+  if (fd < 0) {
+    const Fd next(::eventfd(0, EFD_CLOEXEC));
+    return next ? descriptors_beyond(next.get()) : -1;
+  }
+  return static_cast<int64_t>(std::min<rlim_t>(soft_limit(), INT64_MAX)) - fd - 1;
 }
 
 }  // namespace weir

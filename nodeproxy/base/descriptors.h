@@ -10,9 +10,8 @@ namespace weir {
 
 // Raises the soft limit to the hard one, as container runtimes leave 1,024 for select(2)'s sake. Returns the limit.
 uint64_t raise_descriptor_limit();
-// Whether this descriptor, which was just made, is one of the last `count` that there may be.
-bool is_among_last(int fd, int count);
-// Whether the next would be, or there is none.
-bool next_is_among_last(int count);
+// How many more there may be beyond this one, which was just made; negative: it is beyond the limit (as is what was open
+// when the limit came down). Of −1: beyond the next one.
+int64_t descriptors_beyond(int fd);
 
 }  // namespace weir

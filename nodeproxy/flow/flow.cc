@@ -1,6 +1,8 @@
 // Registration, early end and the recording of the outcome. See flow.h.
 #include "nodeproxy/flow/flow.h"
 
+#include <cerrno>
+
 #include "nodeproxy/flow/http_corridor.h"
 #include "nodeproxy/flow/local_pod.h"
 #include "nodeproxy/policy/judge.h"
@@ -19,7 +21,12 @@ Flow::~Flow() {
   --context.live_flows;
 }
 
-void Flow::take_place(const Ip& source) {
+void Flow::take_place(const Ip& source, int fd) {
+  // A queue that the kernel accepted from in one go may have taken more than there was.
+  if (context.driver.descriptors_beyond(fd) < limits::reserved_descriptors) {
+    why = Error{Source::local, Reason::out_of_descriptors, EMFILE, {}};
+    return;
+  }
   auto allowed = context.shares.connection(source);
   if (!allowed) {
     why = allowed.error();

@@ -38,7 +38,7 @@ class Flow : public io::Scope, public Judged {
   ~Flow() override;
 
   // Counts this connection among what its source may have and what its pod has; else it has no place, and ends.
-  void take_place(const Ip& source);
+  void take_place(const Ip& source, int fd);
   // Ends the flow early. The first reason given stands.
   void end(const Error& why);
   // The proxy or the pod is leaving: take nothing new, end when what there is has ended.

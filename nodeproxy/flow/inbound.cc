@@ -220,7 +220,7 @@ void start_inbound(LocalPod& destination, int fd) {
   } else if (local->ip.is_loopback()) {
     flow->why = Error{Source::downstream, Reason::loop, 0, {}};
   } else {
-    flow->take_place(client->ip);
+    flow->take_place(client->ip, fd);
   }
   flow->spawn(run(*flow));
 }

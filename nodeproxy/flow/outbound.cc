@@ -298,7 +298,7 @@ void start_outbound(LocalPod& source, int fd) {
   } else if (dialled->ip.is_loopback()) {
     flow->why = Error{Source::downstream, Reason::loop, 0, {}};
   } else {
-    flow->take_place(client->ip);
+    flow->take_place(client->ip, fd);
   }
   flow->spawn(run(*flow));
 }

@@ -100,9 +100,8 @@ class Driver {
   virtual void set_user_timeout(int fd, int user_timeout_ms) = 0;  // as SocketSpec's, of an accepted socket
   virtual void set_keepalive(int fd) = 0;  // likewise; of a listener: of all that it accepts
   virtual void close(int fd) = 0;
-  // Whether `fd`, which was just made, is one of the last that the process may have and that no connection should get
-  // (base/descriptors.h); −1: whether the next one would be.
-  virtual bool short_of_descriptors(int) { return false; }
+  // How many descriptors the process may have beyond this one, which was just made; −1: beyond the next one.
+  virtual int64_t descriptors_beyond(int) { return INT64_MAX; }
 
   // One turn of the loop, waiting until `until` at most (or the next timer); not at all when coroutines were ready.
   virtual void turn(TimePoint until) = 0;

@@ -12,7 +12,6 @@
 #include <cerrno>
 #include <cstdlib>
 
-#include "nodeproxy/base/descriptors.h"
 #include "nodeproxy/base/limits.h"
 
 namespace weir::io {
@@ -91,7 +90,7 @@ Result<int> KernelSockets::open_socket(const SocketSpec& spec) {
   const Result<int> made = make_socket(spec, family);
   if (!made) return made;
   Fd fd(*made);
-  if (is_among_last(fd.get(), limits::reserved_descriptors)) return socket_error(EMFILE);
+  if (descriptors_beyond(fd.get()) < limits::reserved_descriptors) return socket_error(EMFILE);
   if (!set_options(fd.get(), spec, family)) return socket_error(errno);
   if (bound) {
     sockaddr_storage address{};
@@ -163,10 +162,5 @@ void KernelSockets::set_non_blocking_listener(int fd) {
 }
 
 void KernelSockets::close(int fd) { ::close(fd); }
-
-bool KernelSockets::short_of_descriptors(int fd) {
-  constexpr int kKept = limits::reserved_descriptors + limits::dialling_descriptors;
-  return fd >= 0 ? is_among_last(fd, kKept) : next_is_among_last(kKept);
-}
 
 }  // namespace weir::io

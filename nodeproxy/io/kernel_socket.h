@@ -4,6 +4,7 @@
 // For io_uring sockets are left in blocking mode: it arms a poll itself for those, but hands −EAGAIN of an O_NONBLOCK
 // descriptor straight to us. For epoll they must not block: connect(2) and accept(2) can be told in no other way.
 // Thread: one worker each (setns acts on the calling thread). Lifetime: the driver's.
+#include "nodeproxy/base/descriptors.h"
 #include "nodeproxy/base/fd.h"
 #include "nodeproxy/io/driver.h"
 
@@ -34,7 +35,6 @@ class KernelSockets {
   // after a moment all the same.
   static void set_non_blocking_listener(int fd);
   static void close(int fd);
-  static bool short_of_descriptors(int fd);
 
  private:
   KernelSockets(Fd home, Mode mode) : home_(std::move(home)), mode_(mode) {}
@@ -54,7 +54,7 @@ class KernelDriver : public Driver {
   void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
   void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }
   void set_keepalive(int fd) override { KernelSockets::set_keepalive(fd); }
-  bool short_of_descriptors(int fd) override { return KernelSockets::short_of_descriptors(fd); }
+  int64_t descriptors_beyond(int fd) override { return weir::descriptors_beyond(fd); }
 };
 
 }  // namespace weir::io

@@ -323,7 +323,7 @@ void SimDriver::set_user_timeout(int fd, int) { mine(fd, "set_user_timeout of");
 
 void SimDriver::set_keepalive(int fd) { mine(fd, "set_keepalive of"); }
 
-bool SimDriver::short_of_descriptors(int) { return world_.short_of_descriptors_; }
+int64_t SimDriver::descriptors_beyond(int) { return world_.descriptors_beyond_; }
 
 void SimDriver::close(int fd) {
   Descriptor* descriptor = mine(fd, "close of");

@@ -8,6 +8,11 @@
 #include "nodeproxy/base/log.h"
 
 namespace weir::net {
+namespace {
+
+constexpr int kKept = limits::reserved_descriptors + limits::dialling_descriptors;
+
+}  // namespace
 
 void AcceptPauses::count(int os_code, io::TimePoint now) {
   ++count_;
@@ -34,7 +39,7 @@ void Acceptor::stop() {
 }
 
 void Acceptor::complete(int32_t result, io::Buffer, bool more) {
-  const bool last = result >= 0 && driver_.short_of_descriptors(result);
+  const bool last = result >= 0 && driver_.descriptors_beyond(result) < kKept;
   if (result >= 0) accepted_(result);
   if (last && !stopping_) pause(EMFILE);
   if (more) return;
@@ -59,7 +64,7 @@ void Acceptor::pause(int os_code) {
 
 // Nobody is accepted who would only be sent away.
 void Acceptor::fire() {
-  if (driver_.short_of_descriptors(-1)) {
+  if (driver_.descriptors_beyond(-1) < kKept) {
     driver_.timers().arm(*this, driver_.now() + limits::accept_pause);
     return;
   }

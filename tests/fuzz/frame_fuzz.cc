@@ -60,7 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const mesh::Role role = data[0] & 1 ? mesh::Role::dialler : mesh::Role::acceptor;
   const size_t step = data[0] & 2 ? (data[0] >> 2) + 1 : size;
   std::span<const std::byte> rest = std::as_bytes(std::span(data + 1, size - 1));
-  mesh::Budget budget;
+  weir::Budget budget;
   End end;
   {
     mesh::Lane lane(role, end, {.budget = &budget});

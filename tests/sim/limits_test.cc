@@ -274,7 +274,7 @@ TEST_CASE("accepting pauses while descriptors are short, on every listener, and 
   echo_on(mesh, kServer);
   io::SimApp& there = mesh.dial(kService, 40'000);
   REQUIRE(answers(mesh, there));
-  mesh.world.run_short_of_descriptors(true);
+  mesh.world.set_descriptors_beyond(limits::reserved_descriptors);
   std::vector<io::SimApp*> waiting;
   for (uint16_t i = 1; i <= 20; ++i)
     waiting.push_back(&mesh.dial(kService, static_cast<uint16_t>(40'000 + i)));
@@ -286,9 +286,20 @@ TEST_CASE("accepting pauses while descriptors are short, on every listener, and 
   CHECK(answers(mesh, there, "still here"));
   for (const Node* node : {&mesh.client, &mesh.server})
     CHECK(node->context.accept_pauses.by_reason()[static_cast<size_t>(Reason::out_of_descriptors)] == 1);
-  mesh.world.run_short_of_descriptors(false);
+  mesh.world.set_descriptors_beyond(INT64_MAX);
   for (io::SimApp* app : waiting) CHECK(mesh.world.run_until([&] { return app->received() == "hello"; }));
   CHECK(mesh.client.failed() + mesh.server.failed() == 0);
+}
+
+TEST_CASE("a connection that was accepted into the process's own descriptors is refused for that reason") {
+  const bool outbound = GENERATE(true, false);
+  Mesh mesh(outbound ? 324 : 325);
+  echo_on(mesh, kServer);
+  mesh.world.set_descriptors_beyond(limits::reserved_descriptors - 1);
+  CHECK_FALSE(answers(mesh, outbound ? mesh.dial(kService, 40'000) : mesh.dial_from_outside(50'000)));
+  CHECK((outbound ? mesh.client : mesh.server).failed(Reason::out_of_descriptors) == 1);
+  mesh.world.set_descriptors_beyond(INT64_MAX);
+  CHECK(answers(mesh, outbound ? mesh.dial(kService, 40'001) : mesh.dial_from_outside(50'001)));
 }
 
 }  // namespace weir::test

@@ -48,24 +48,22 @@ TEST_CASE("what is said seldom is said at once, then not for a while, then with 
   CHECK_FALSE(seldom.now(begin + 11s));
 }
 
-TEST_CASE("a descriptor is known as one of the last, whatever the limit is by now") {
+TEST_CASE("how many descriptors there are beyond one is known, whatever the limit is by now") {
   const DescriptorLimit restored;
   std::vector<Fd> held;
-  for (int i = 0; i < 200; ++i) held.emplace_back(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
+  for (int i = 0; i < 20; ++i) held.emplace_back(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
   const int last = held.back().get();
-  CHECK_FALSE(is_among_last(last, 10));
-  CHECK_FALSE(next_is_among_last(10));
-  const auto limit = static_cast<rlim_t>(last) + 10;
-  DescriptorLimit::set(limit + 1, restored.before.rlim_max);
-  CHECK_FALSE(is_among_last(last, 10));
-  CHECK(next_is_among_last(10));
+  const auto limit = static_cast<rlim_t>(last) + 1;
+  DescriptorLimit::set(limit + 10, restored.before.rlim_max);
+  CHECK(descriptors_beyond(last) == 10);
+  CHECK(descriptors_beyond(-1) == 9);
   DescriptorLimit::set(limit, restored.before.rlim_max);
-  CHECK(is_among_last(last, 10));
-  CHECK_FALSE(is_among_last(last - 1, 10));
-  DescriptorLimit::set(static_cast<rlim_t>(last) + 1, restored.before.rlim_max);
-  CHECK(next_is_among_last(10));  // there is none
-  held.resize(held.size() - 11);
-  CHECK_FALSE(next_is_among_last(10));
+  CHECK(descriptors_beyond(last) == 0);
+  CHECK(descriptors_beyond(-1) == -1);  // there is no next one
+  DescriptorLimit::set(limit - 5, restored.before.rlim_max);
+  CHECK(descriptors_beyond(last) == -5);
+  held.resize(held.size() - 8);
+  CHECK(descriptors_beyond(-1) == 2);
 }
 
 TEST_CASE("the soft limit of descriptors is raised to the hard one") {

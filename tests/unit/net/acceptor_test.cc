@@ -14,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 using io::SimWorld;
 
+constexpr int kKept = limits::reserved_descriptors + limits::dialling_descriptors;
 const SocketAddress kListener = *SocketAddress::parse("10.0.0.1:80");
 
 struct Listening {
@@ -70,7 +71,7 @@ TEST_CASE("when descriptors are short nobody is accepted until they are not, and
   listening.dial();
   listening.world.run_for(10ms);
   REQUIRE(listening.accepted.size() == 1);
-  listening.world.run_short_of_descriptors(true);
+  listening.world.set_descriptors_beyond(kKept - 1);
   listening.dial();
   listening.world.run_for(10ms);
   const size_t before =
@@ -80,7 +81,7 @@ TEST_CASE("when descriptors are short nobody is accepted until they are not, and
   listening.dial(10);
   listening.world.run_for(5s);
   CHECK(listening.accepted.size() == before);
-  listening.world.run_short_of_descriptors(false);
+  listening.world.set_descriptors_beyond(kKept);
   listening.world.run_for(limits::accept_pause * 2);
   CHECK(listening.accepted.size() == 12);
   CHECK(listening.pauses.count() == 1);
@@ -90,7 +91,7 @@ TEST_CASE("an acceptor may be stopped at every moment of a pause") {
   const auto wait = GENERATE(0us, 20us, 100us, 1000us, 200'000us);
   const uint64_t seed = GENERATE(1, 2, 3, 4, 5);
   Listening listening(seed);
-  listening.world.run_short_of_descriptors(true);
+  listening.world.set_descriptors_beyond(kKept - 1);
   listening.dial(2);
   listening.world.run_for(wait);
 }  // whose destructor stops it, and wants it idle
