@@ -30,7 +30,8 @@ struct Pooled {
   io::SimDriver& driver = world.add_driver(0);
   net::PortRanges ports{0, 1, 1};
   Silent events;
-  LanePool lanes{driver, events, ports};
+  net::Shares shares{driver};
+  LanePool lanes{driver, events, ports, shares};
   HttpPool pool{driver, lanes, ports};
   io::Scope scope{driver};
   std::vector<io::SimApp*> accepted;
