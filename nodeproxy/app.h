@@ -31,6 +31,7 @@ struct AppOptions {
   std::string metrics_listen = "0.0.0.0:15020";
   std::string admin_socket;  // empty: none
   std::string access_log = "-";
+  net::ShareLimits source_limits = {};  // connections: less where the descriptors do not reach
   int drain_seconds = static_cast<int>(limits::drain_default / std::chrono::seconds(1));
 };
 
@@ -62,6 +63,7 @@ class App final : public config::AgentEvents {
   void pod_released(const std::string& uid);
 
   Status start();
+  void fit_descriptors();
   Status start_workers();
   void tell_driver(const io::ChosenDriver& chosen);
   Status start_admin();

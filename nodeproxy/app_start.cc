@@ -4,6 +4,7 @@
 
 #include "nodeproxy/admin/watch.h"
 #include "nodeproxy/app.h"
+#include "nodeproxy/base/descriptors.h"
 #include "nodeproxy/base/log.h"
 #include "nodeproxy/config/mesh.pb.h"
 #include "nodeproxy/config/source_file.h"
@@ -66,9 +67,24 @@ Status App::start() {
   return start_config();
 }
 
+// A source that has all that it may on every worker has half of the descriptors.
+void App::fit_descriptors() {
+  const uint64_t descriptors = raise_descriptor_limit();
+  uint32_t& connections = options_.source_limits.connections;
+  const uint64_t fit = descriptors / (2 * uint64_t{options_.workers});
+  if (fit < connections) {
+    log::warn(
+        "{} descriptors for {} workers: a source may have {} connections on each, not {}; raise the limit of "
+        "open files",
+        descriptors, options_.workers, fit, connections);
+    connections = static_cast<uint32_t>(std::max<uint64_t>(1, fit));
+  }
+}
+
 Status App::start_workers() {
-  const uint32_t count =
-      options_.workers ? options_.workers : std::max(1U, std::thread::hardware_concurrency());
+  if (options_.workers == 0) options_.workers = std::max(1U, std::thread::hardware_concurrency());
+  const uint32_t count = options_.workers;
+  fit_descriptors();
   publisher_ = std::make_unique<config::Publisher>(count);
   for (uint32_t index = 0; index < count; ++index) {
     std::promise<Status> started;
@@ -82,6 +98,7 @@ Status App::start_workers() {
       Worker::Options worker_options{.index = index,
                                      .count = count,
                                      .log = log_writer_.get(),
+                                     .source_limits = options_.source_limits,
                                      .publisher = publisher_.get(),
                                      .pod_accepting = [this](const std::string& uid) { pod_accepting(uid); },
                                      .pod_released = [this](const std::string& uid) { pod_released(uid); }};

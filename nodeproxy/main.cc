@@ -26,6 +26,22 @@ int main(int argc, char** argv) {
   cli.add_option("--admin-socket", options.admin_socket, "Unix socket of the local administration (weirctl)");
   cli.add_option("--access-log", options.access_log, "file, - for stdout, off for none")
       ->capture_default_str();
+  auto& source = options.source_limits;
+  cli.add_option("--source-connections", source.connections,
+                 "descriptors that one address's take, on each worker")
+      ->check(CLI::Range(1U, UINT32_MAX))
+      ->capture_default_str();
+  cli.add_option("--source-sessions", source.sessions, "open from one address, on each worker")
+      ->check(CLI::Range(1U, UINT32_MAX))
+      ->capture_default_str();
+  cli.add_option("--source-handshakes", source.handshakes,
+                 "of one address's lanes, a second and at a time, on each worker")
+      ->check(CLI::Range(1U, UINT32_MAX))
+      ->capture_default_str();
+  cli.add_option("--source-buffered-bytes", source.buffered_bytes,
+                 "that one address may leave unread in the proxy, on each worker")
+      ->check(CLI::Range(uint64_t{weir::limits::session_window_initial_bytes}, uint64_t{1} << 40))
+      ->capture_default_str();
   cli.add_option("--drain-seconds", options.drain_seconds, "how long SIGTERM waits for open connections")
       ->check(CLI::Range(0, 86'400))
       ->capture_default_str();

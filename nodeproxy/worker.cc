@@ -19,10 +19,11 @@ Worker::Worker(std::unique_ptr<io::Driver> driver, Options options)
     : driver_(std::move(driver)),
       options_(std::move(options)),
       context_(*driver_, options_.log, options_.index, options_.count, std::random_device{}()),
-      lanes_(context_.driver, *this, context_.ports, context_.chains),
+      lanes_(context_.driver, *this, context_.ports, context_.shares, context_.chains),
       http_(context_.driver, lanes_, context_.ports) {
   context_.lanes = &lanes_;
   context_.http = &http_;
+  context_.shares.configure(options_.source_limits);
 }
 
 Worker::~Worker() = default;
@@ -88,8 +89,12 @@ void Worker::sweep() {
   released_.clear();
   if (driver_->now() - swept_ < kSweepEvery) return;
   swept_ = driver_->now();
-  http_.sweep();
-  lanes_.sweep();
+  // Where accepting had to pause, what is only kept to be faster next time is given up.
+  const bool short_of_descriptors =
+      std::exchange(pauses_seen_, context_.accept_pauses.count()) != context_.accept_pauses.count();
+  http_.sweep(short_of_descriptors);
+  lanes_.sweep(short_of_descriptors);
+  context_.shares.sweep();
   context_.tap.rest(driver_->now());
   for (const auto& [uid, pod] : context_.pods) {
     for (flow::Link<flow::Flow>* link = pod->flows; link; link = link->next) link->owner->publish_bytes();
@@ -200,6 +205,9 @@ telemetry::WorkerReport Worker::report(bool rows) {
   report.counters = context_.counters;
   report.counters.chains_known = context_.chains.known();
   report.counters.chains_followed = context_.chains.followed();
+  report.accept_pauses = context_.accept_pauses.by_reason();
+  static_assert(net::kShareLimits == telemetry::kSourceLimits.size());
+  report.source_refusals = context_.shares.refused();
   report.lanes_dialled = lanes_.lanes();
   report.sessions_dialled = lanes_.sessions();
   report.upstream_connections = {report.lanes_dialled, http_.connections(false), http_.connections(true)};

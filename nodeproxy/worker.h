@@ -23,6 +23,7 @@ class Worker final : private upstream::LanePoolEvents {
   struct Options {
     uint32_t index = 0, count = 1;
     telemetry::LogWriter* log = nullptr;
+    net::ShareLimits source_limits = {};
     config::Publisher* publisher = nullptr;
     std::function<void(const std::string& uid)> pod_accepting, pod_released;  // called on the worker's thread
   };
@@ -80,6 +81,7 @@ class Worker final : private upstream::LanePoolEvents {
   io::TimePoint drain_until_ = io::kNever;
   io::TimePoint swept_ = {}, judged_ = {};
   bool judging_ = false;  // lanes are left that the bundle has not judged
+  uint64_t pauses_seen_ = 0;
   bool stopping_ = false;
 };
 

@@ -113,6 +113,24 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
                  static_cast<double>(now.live_flows));
 }
 
+void add_limits(Families& families, const std::vector<telemetry::WorkerReport>& workers) {
+  for (size_t i = 0; i < telemetry::kSourceLimits.size(); ++i) {
+    uint64_t refused = 0;
+    for (const telemetry::WorkerReport& worker : workers) refused += worker.source_refusals[i];
+    families.counter("weir_source_limit_refusals_total",
+                     "What source addresses were refused as they were at a limit.",
+                     {{"limit", std::string(telemetry::kSourceLimits[i])}}, refused);
+  }
+  for (const Reason reason : {Reason::out_of_descriptors, Reason::out_of_memory, Reason::io}) {
+    uint64_t pauses = 0;
+    for (const telemetry::WorkerReport& worker : workers)
+      pauses += worker.accept_pauses[static_cast<size_t>(reason)];
+    families.counter("weir_accept_pauses_total",
+                     "Pauses of accepting, during which connections wait in the kernel's queue.",
+                     {{"reason", std::string(label(reason))}}, pauses);
+  }
+}
+
 }  // namespace
 
 std::string metrics_text(const ProcessView& view) {
@@ -121,6 +139,7 @@ std::string metrics_text(const ProcessView& view) {
   add_requests(families, view.workers);
   add_upstream(families, view.workers);
   add_handshakes(families, view.workers);
+  add_limits(families, view.workers);
   for (const CertificateView& certificate : view.certificates) {
     families.gauge(
         "weir_certificate_not_after_seconds", "Unix time at which the certificate in use ends; 0: none.",

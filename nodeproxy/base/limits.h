@@ -37,6 +37,11 @@ inline constexpr int tcp_user_timeout_ms =
 // that has stopped reading for that long (tcp(7)).
 inline constexpr int keepalive_idle_s = 60, keepalive_interval_s = 10, keepalive_probes = 3;
 inline constexpr auto accept_pause = 100ms;  // after EMFILE or ENOMEM
+// Descriptors that no connection gets: for the agent's link (a pod that comes is three and more), certificates,
+// configuration, and whoever asks /healthz whether this process had better be killed. And before those, descriptors for
+// what has been accepted and is yet to dial: else one after another would be accepted in order to be sent away.
+inline constexpr int reserved_descriptors = 64;
+inline constexpr int dialling_descriptors = 64;
 inline constexpr auto drain_default = 30s;
 
 // A worker's time (io/fair_queue.h). A quantum is several requests, and a third of a handshake; after a turn the kernel
@@ -49,9 +54,12 @@ inline constexpr size_t receive_buffer_small_bytes = 4 * 1024;
 inline constexpr size_t early_data_bytes = 16 * 1024;  // kept until OPENED, so another endpoint can be tried
 inline constexpr size_t session_window_initial_bytes = 64 * 1024;
 inline constexpr size_t session_window_max_bytes = 1024 * 1024;
-// Windows granted per destination pod and worker: 4,096 sessions with their first window each. Used only as far as
-// applications do not read.
-inline constexpr size_t pod_buffered_max_bytes = 256 * 1024 * 1024;
+// Windows granted to one source address by one worker: the first windows of all sessions that it may have, and room for
+// half as much to grow into (base/budget.h). Used only as far as applications do not read, so what one pod that does not
+// read can make a worker hold.
+inline constexpr size_t source_buffered_max_bytes = 512 * 1024 * 1024;
+// Likewise to all peers of one destination pod: several sources at their limit, so that none of them is the end of it.
+inline constexpr size_t pod_buffered_max_bytes = 4 * source_buffered_max_bytes;
 inline constexpr size_t lane_control_queue_bytes = 64 * 1024;
 inline constexpr size_t frame_payload_max_bytes = 16 * 1024 - 64;  // a frame fits a TLS record
 // Whole frames: a read that ends in a crumb makes a record and a packet of its own (measured: a tenth of bulk's CPU).
@@ -101,11 +109,22 @@ inline constexpr size_t refusal_pods = 512;                // that they are kept
 // Counts.
 inline constexpr uint32_t sessions_per_lane = 100;
 inline constexpr uint32_t lanes_per_destination =
-    40;                                            // per source pod, destination and worker: 4,000 sessions
+    40;  // per source pod, destination and worker: 4,000 sessions
 inline constexpr uint32_t verified_chains = 4096;  // of peers, remembered by a worker
 inline constexpr uint32_t ticket_peers = 1024;     // that a worker keeps tickets for
 inline constexpr uint32_t tickets_per_peer = 4;    // lanes that may be resumed at the same time
-inline constexpr uint32_t connections_per_pod = 20'000;  // per worker
+// Per source address and worker (net/shares.h). High enough that no honest workload meets them, so low that nobody who
+// floods takes what others need:
+// descriptors, both of a connection that goes on as one (in plaintext, or on its node): 20,000 connections at least, and
+// two workers have more than the 28,232 that a kernel has source ports for towards one address and port; where there are
+// few descriptors one source gets no more than half of them (app_start.cc);
+inline constexpr uint32_t connections_per_source = 40'000;
+// two workers of a dialler at lanes_per_destination, all of whose lanes chance has given to one worker here;
+inline constexpr uint32_t sessions_per_source = 8'000;
+// a handshake is half a millisecond: half of a worker's time. A source that needs as many is one that is restarted with
+// 100,000 sessions (100 to a lane), or one that opens 1,000 connections a second with a lane for each.
+inline constexpr uint32_t handshakes_per_source = 1'000;
+inline constexpr uint32_t connections_per_pod = 80'000;  // per worker, of all sources, in and out
 inline constexpr uint32_t requests_per_pod = 20'000;     // in flight, per worker
 inline constexpr int connect_tries = 3;
 inline constexpr int listen_backlog = 4096;
@@ -115,7 +134,12 @@ static_assert(app_port_last < kernel_port_first,
 static_assert(lane_port_first > kernel_port_last, "lane ports must lie above the kernel's range");
 static_assert(frame_payload_max_bytes + 8 <= 16384, "a frame with its header must fit one TLS record");
 static_assert(session_window_initial_bytes >= early_data_bytes, "early data must fit the first window");
-static_assert(session_window_max_bytes <= pod_buffered_max_bytes);
+static_assert(sessions_per_source * session_window_initial_bytes <= source_buffered_max_bytes,
+              "the limit of sessions must come before that of their windows");
+static_assert(lanes_per_destination * sessions_per_lane <= sessions_per_source);
+static_assert(2 * source_buffered_max_bytes <= pod_buffered_max_bytes &&
+                  2 * connections_per_source <= connections_per_pod,
+              "one source must not use up what a destination has for all");
 static_assert(app_connect_retry < connect_timeout);
 static_assert(http_method_max_bytes + http_url_max_bytes < http_head_max_bytes, "414 must come before 431");
 static_assert(http_chunk_extensions_max_bytes < http_chunk_overhead_max_bytes);

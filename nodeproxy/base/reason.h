@@ -47,7 +47,8 @@ namespace weir {
   X(truncated, "truncated", "the stream ended without close_notify")                                         \
   X(protocol_error, "protocol_error", "the peer broke a rule of the mesh protocol")                          \
   X(detect_timeout, "detect_timeout", "the first bytes did not come in time")                                \
-  X(overloaded, "overloaded", "a limit of connections, sessions or buffered bytes was reached")              \
+  X(overloaded, "overloaded",                                                                                \
+    "a limit of connections, sessions, handshakes, requests or buffered bytes was reached")                  \
   X(draining, "draining", "the proxy is draining; the connection was sent elsewhere or ended")               \
   X(drain_limit, "drain_limit", "still open at the drain limit")                                             \
   X(half_closed_timeout, "half_closed_timeout", "half-closed and silent for too long")                       \

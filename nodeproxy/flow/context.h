@@ -10,6 +10,8 @@
 #include "nodeproxy/base/limits.h"
 #include "nodeproxy/config/snapshot.h"
 #include "nodeproxy/io/driver.h"
+#include "nodeproxy/net/acceptor.h"
+#include "nodeproxy/net/shares.h"
 #include "nodeproxy/net/source_ports.h"
 #include "nodeproxy/telemetry/record.h"
 #include "nodeproxy/telemetry/request_record.h"
@@ -37,6 +39,8 @@ struct Context {
   telemetry::RequestSink request_sink;
   telemetry::WorkerCounters counters;
   net::PortRanges ports;
+  net::Shares shares;
+  net::AcceptPauses accept_pauses;
   balance::State balance;
   tls::VerifiedChains chains;
   std::shared_ptr<const tls::Bundle> trust;  // null until one came
@@ -55,6 +59,7 @@ struct Context {
         sink{series, log, &refusals},
         request_sink{request_series, log, tap, [&driver] { return driver.now(); }, &refusals},
         ports(worker, workers, seed),
+        shares(driver),
         balance(seed) {}
 
   LocalPod* pod(const std::string& uid) const {

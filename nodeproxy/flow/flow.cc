@@ -1,6 +1,8 @@
 // Registration, early end and the recording of the outcome. See flow.h.
 #include "nodeproxy/flow/flow.h"
 
+#include <cerrno>
+
 #include "nodeproxy/flow/http_corridor.h"
 #include "nodeproxy/flow/local_pod.h"
 #include "nodeproxy/policy/judge.h"
@@ -17,6 +19,22 @@ Flow::Flow(Context& context, LocalPod& owner)
 Flow::~Flow() {
   --owner.flow_count;
   --context.live_flows;
+}
+
+void Flow::take_place(const Ip& source, int fd) {
+  // A queue that the kernel accepted from in one go may have taken more than there was.
+  if (context.driver.descriptors_beyond(fd) < limits::reserved_descriptors) {
+    why = Error{Source::local, Reason::out_of_descriptors, EMFILE, {}};
+    return;
+  }
+  auto allowed = context.shares.connection(source);
+  if (!allowed) {
+    why = allowed.error();
+  } else if (owner.flow_count > context.connections_per_pod) {
+    why = pod_is_full("connections");
+  } else {
+    place = std::move(*allowed);
+  }
 }
 
 void Flow::drain() {

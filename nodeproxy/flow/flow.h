@@ -6,6 +6,7 @@
 // Thread: one worker.
 #include <string>
 
+#include "nodeproxy/base/permit.h"
 #include "nodeproxy/flow/context.h"
 #include "nodeproxy/flow/judged.h"
 #include "nodeproxy/io/scope.h"
@@ -36,6 +37,8 @@ class Flow : public io::Scope, public Judged {
   Flow(Context& context, LocalPod& owner);
   ~Flow() override;
 
+  // Counts this connection among what its source may have and what its pod has; else it has no place, and ends.
+  void take_place(const Ip& source, int fd);
   // Ends the flow early. The first reason given stands.
   void end(const Error& why);
   // The proxy or the pod is leaving: take nothing new, end when what there is has ended.
@@ -55,6 +58,7 @@ class Flow : public io::Scope, public Judged {
   LocalPod& owner;
   telemetry::Record record;
   std::optional<Error> why;  // set by whoever ends it first
+  Permit place;              // among what its source may have
   Judgement judgement;
   HttpCorridor* http = nullptr;  // while it carries HTTP
 

@@ -42,7 +42,16 @@ class InboundFlow final : public Flow, private mesh::CarrierEvents {
       session.release();
       return;
     }
-    start_session(owner, *carrier, session, info, local);
+    auto allowed = context.shares.session(context.shares.of(client_address.ip));
+    if (allowed) return start_session(owner, *carrier, session, info, local, std::move(*allowed));
+    session.reset(mesh::RstReason::overloaded);
+    session.release();
+    refuse_session(owner, *carrier, info, local, allowed.error());
+  }
+  void on_session_refused(const mesh::OpenInfo& info) override {
+    const net::Share& source = context.shares.of(client_address.ip);
+    const Status room = context.shares.room(source, limits::session_window_initial_bytes);
+    refuse_session(owner, *carrier, info, local, room ? pod_is_full("windows") : room.error());
   }
 };
 
@@ -105,6 +114,8 @@ io::Task<Status> pass_on(InboundFlow& flow, detect::Hello hello) {
                                     .client = flow.client_address.ip,
                                     .port = flow.local.port,
                                     .requests_needed = requests_needed});
+  const auto place = context.shares.connection(flow.client_address.ip);
+  if (!place) co_return std::unexpected(place.error());
   auto server =
       co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
                                                                 flow.local, context.ports.application));
@@ -131,14 +142,20 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
   Context& context = flow.context;
   const auto certificate = co_await own_certificate(context, flow.owner.identity());
   if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
+  net::Share& source = context.shares.of(flow.client_address.ip);
+  auto allowed = context.shares.handshake(source);
+  if (!allowed) co_return std::unexpected(allowed.error());
   flow.client.set_reset_on_close(false);
-  auto carrier = mesh::Carrier::acceptor(
-      context.driver, std::move(flow.client), certificate, flow.carrier_events(),
-      {.settings = {.sessions_max = limits::sessions_per_lane}, .budget = &flow.owner.budget},
-      context.chains);
+  auto carrier =
+      mesh::Carrier::acceptor(context.driver, std::move(flow.client), certificate, flow.carrier_events(),
+                              {.settings = {.sessions_max = limits::sessions_per_lane},
+                               .budget = &flow.owner.budget,
+                               .peer_budget = &source.windows},
+                              context.chains);
   if (!carrier) co_return std::unexpected(carrier.error());
   flow.carrier = std::move(*carrier);
   const Status shaken = co_await flow.carrier->handshake(std::move(hello.bytes));
+  allowed->release();
   count_handshake(context, *flow.carrier, shaken);
   if (!shaken) {
     co_await flow.carrier->give_up(shaken.error());
@@ -205,8 +222,8 @@ void start_inbound(LocalPod& destination, int fd) {
     flow->why = Error{Source::downstream, Reason::client_reset, 0, {}};
   } else if (local->ip.is_loopback()) {
     flow->why = Error{Source::downstream, Reason::loop, 0, {}};
-  } else if (destination.flow_count > destination.context.connections_per_pod) {
-    flow->why = Error{Source::downstream, Reason::overloaded, 0, {}};
+  } else {
+    flow->take_place(client->ip, fd);
   }
   flow->spawn(run(*flow));
 }

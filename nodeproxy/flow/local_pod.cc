@@ -13,8 +13,8 @@ LocalPod::LocalPod(Context& context, std::shared_ptr<const PodDescriptors> descr
   const auto listen = [&](const std::vector<Fd>& members, void (LocalPod::*handle)(int)) {
     for (size_t i = worker; i < members.size(); i += workers) {
       acceptors_.push_back(std::make_unique<net::Acceptor>(
-          context.driver, members[i].get(), [this, handle](int fd) { (this->*handle)(fd); },
-          [this] { maybe_release(); }));
+          context.driver, members[i].get(), context.accept_pauses,
+          [this, handle](int fd) { (this->*handle)(fd); }, [this] { maybe_release(); }));
     }
   };
   // Who comes in plain may be anywhere, and die silently; the pod itself cannot.

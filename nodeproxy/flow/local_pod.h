@@ -18,6 +18,11 @@
 
 namespace weir::flow {
 
+// Its own limit, whoever the sources are.
+inline Error pod_is_full(std::string_view of_what) {
+  return fail(Source::local, Reason::overloaded, "the pod's limit of " + std::string(of_what)).error();
+}
+
 // What the agent handed over. Shared by all workers; closed with the last reference.
 struct PodDescriptors {
   std::string uid, identity;
@@ -65,7 +70,7 @@ class LocalPod {
   Link<Judged>* judged = nullptr;
   uint64_t flow_count = 0;
   uint32_t request_count = 0;  // in flight, of its flows
-  mesh::Budget budget;         // of the windows granted to this pod's peers on this worker
+  Budget budget;               // of the windows granted to this pod's peers on this worker
   // Ports whose application spoke first to an undetected client: no deadline is waited for again.
   std::unordered_map<uint16_t, bool> server_first_ports;
   // Addresses this pod dialled whose server spoke first: not waited for either.

@@ -44,9 +44,11 @@ class OutboundFlow final : public Flow {
   }
 };
 
-// Whether another endpoint may be tried after this failure: nothing has reached an application.
-bool retryable(Reason reason) {
-  switch (reason) {
+// Whether another endpoint may be tried after this failure: nothing has reached an application, and it was not we who
+// had no room.
+bool retryable(const Error& error) {
+  switch (error.reason) {
+    case Reason::overloaded: return error.source != Source::local;
     case Reason::denied:
     case Reason::not_allowed:
     case Reason::cancelled:
@@ -127,6 +129,11 @@ io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
   name_rule(other->facts, verdict);
   flow.destination_record = std::move(other);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
+  const auto place = context.shares.connection(flow.client_address.ip);
+  if (!place) {
+    flow.destination_record.reset();
+    co_return std::unexpected(place.error());
+  }
   auto socket = co_await net::connect(
       context.driver,
       net::to_local_pod(flow.owner.netns_fd(), flow.client_address.ip, hop.to, context.ports.application));
@@ -150,6 +157,8 @@ io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
 
 // To what is outside the mesh, or a peer whose mode is Disabled: plain TCP from the pod.
 io::Task<Status> by_plain(OutboundFlow& flow, Hop hop) {
+  const auto place = flow.context.shares.connection(flow.client_address.ip);
+  if (!place) co_return std::unexpected(place.error());
   auto socket = co_await net::connect(flow.context.driver,
                                       net::to_outside(flow.owner.netns_fd(), flow.client_address.ip, hop.to));
   if (!socket) co_return std::unexpected(socket.error());
@@ -228,7 +237,7 @@ io::Task<Status> opaque(OutboundFlow& flow) {
       if (more) flow.tried.pop_back();
       continue;
     }
-    if (!more || !retryable(last.error().reason)) co_return last;
+    if (!more || !retryable(last.error())) co_return last;
   }
   co_return last;
 }
@@ -289,8 +298,8 @@ void start_outbound(LocalPod& source, int fd) {
     flow->why = Error{Source::downstream, Reason::client_reset, 0, {}};
   } else if (dialled->ip.is_loopback()) {
     flow->why = Error{Source::downstream, Reason::loop, 0, {}};
-  } else if (source.flow_count > source.context.connections_per_pod) {
-    flow->why = Error{Source::downstream, Reason::overloaded, 0, {}};
+  } else {
+    flow->take_place(client->ip, fd);
   }
   flow->spawn(run(*flow));
 }

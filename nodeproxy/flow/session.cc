@@ -27,20 +27,20 @@ class SessionFlow final : public Flow {
   mesh::Carrier* carrier = nullptr;  // lives as long as its sessions
 };
 
-void label(SessionFlow& flow) {
-  const config::Snapshot* snapshot = flow.context.snapshot;
-  const config::Workload* source = snapshot ? snapshot->workload_at(flow.client_address.ip) : nullptr;
+void label(telemetry::Facts& facts, const LocalPod& owner, const mesh::Carrier& carrier,
+           const SocketAddress& client, const SocketAddress& local) {
+  const config::Snapshot* snapshot = owner.context.snapshot;
+  const config::Workload* source = snapshot ? snapshot->workload_at(client.ip) : nullptr;
   // The address may be another workload's by now; what TLS proved is who it is.
-  if (source && source->identity != flow.client_identity) source = nullptr;
-  const config::Workload* destination = flow.owner.workload();
-  telemetry::Facts& facts = flow.record.facts;
+  if (source && source->identity != carrier.peer_identity()) source = nullptr;
+  const config::Workload* destination = owner.workload();
   facts.reporter = facts.labels.reporter = telemetry::Reporter::destination;
-  facts.client = flow.client_address;
-  facts.dialled = facts.endpoint = flow.local;
+  facts.client = client;
+  facts.dialled = facts.endpoint = local;
   facts.source_pod = pod_name(source);
   facts.destination_pod = pod_name(destination);
   facts.labels.source = party_of(source);
-  facts.labels.source.principal = flow.client_identity;
+  facts.labels.source.principal = carrier.peer_identity();
   facts.labels.destination = party_of(destination);
   facts.labels.security = telemetry::Security::mtls;
 }
@@ -104,6 +104,8 @@ io::Task<Status> corridor(SessionFlow& flow) {
                                     .port = flow.local.port,
                                     .secured = true,
                                     .requests_needed = requests_needed});
+  const auto place = context.shares.connection(flow.client_address.ip);
+  if (!place) co_return std::unexpected(place.error());
   auto server =
       co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
                                                                 flow.local, context.ports.application));
@@ -142,16 +144,25 @@ io::Task<void> run(SessionFlow& flow) {
 }  // namespace
 
 void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session& session,
-                   const mesh::OpenInfo& info, const SocketAddress& local) {
+                   const mesh::OpenInfo& info, const SocketAddress& local, Permit place) {
   auto* flow = new SessionFlow(destination.context, destination);
+  flow->place = std::move(place);
   ++destination.context.counters.sessions_opened;
   flow->session.attach(carrier, session);
   flow->carrier = &carrier;
   flow->client_address = info.client;
   flow->local = local;
   flow->client_identity = carrier.peer_identity();
-  label(*flow);
+  label(flow->record.facts, destination, carrier, info.client, local);
   flow->spawn(run(*flow));
+}
+
+void refuse_session(LocalPod& destination, const mesh::Carrier& carrier, const mesh::OpenInfo& info,
+                    const SocketAddress& local, const Error& why) {
+  Context& context = destination.context;
+  telemetry::Record record(context.driver.now());
+  label(record.facts, destination, carrier, info.client, local);
+  record.end(context.sink, context.driver.now(), why);
 }
 
 void count_handshake(Context& context, const mesh::Carrier& carrier, const Status& outcome) {

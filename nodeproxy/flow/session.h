@@ -7,8 +7,12 @@
 
 namespace weir::flow {
 
+// `place`: among the sessions that its source may have.
 void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session& session,
-                   const mesh::OpenInfo& info, const SocketAddress& local);
+                   const mesh::OpenInfo& info, const SocketAddress& local, Permit place);
+// Records one that was refused at a limit before it was a flow.
+void refuse_session(LocalPod& destination, const mesh::Carrier& carrier, const mesh::OpenInfo& info,
+                    const SocketAddress& local, const Error& why);
 
 // Counts the outcome of a handshake as server.
 void count_handshake(Context& context, const mesh::Carrier& carrier, const Status& outcome);

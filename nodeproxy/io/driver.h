@@ -105,6 +105,8 @@ class Driver {
   virtual void set_user_timeout(int fd, int user_timeout_ms) = 0;  // as SocketSpec's, of an accepted socket
   virtual void set_keepalive(int fd) = 0;  // likewise; of a listener: of all that it accepts
   virtual void close(int fd) = 0;
+  // How many descriptors the process may have beyond this one, which was just made; −1: beyond the next one.
+  virtual int64_t descriptors_beyond(int) { return INT64_MAX; }
 
   // One turn of the loop, waiting until `until` at most (or the next timer); not at all when coroutines were ready.
   virtual void turn(TimePoint until) = 0;

@@ -90,6 +90,7 @@ Result<int> KernelSockets::open_socket(const SocketSpec& spec) {
   const Result<int> made = make_socket(spec, family);
   if (!made) return made;
   Fd fd(*made);
+  if (descriptors_beyond(fd.get()) < limits::reserved_descriptors) return socket_error(EMFILE);
   if (!set_options(fd.get(), spec, family)) return socket_error(errno);
   if (bound) {
     sockaddr_storage address{};

@@ -4,6 +4,7 @@
 // For io_uring sockets are left in blocking mode: it arms a poll itself for those, but hands −EAGAIN of an O_NONBLOCK
 // descriptor straight to us. For epoll they must not block: connect(2) and accept(2) can be told in no other way.
 // Thread: one worker each (setns acts on the calling thread). Lifetime: the driver's.
+#include "nodeproxy/base/descriptors.h"
 #include "nodeproxy/base/fd.h"
 #include "nodeproxy/io/driver.h"
 
@@ -53,6 +54,7 @@ class KernelDriver : public Driver {
   void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
   void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }
   void set_keepalive(int fd) override { KernelSockets::set_keepalive(fd); }
+  int64_t descriptors_beyond(int fd) override { return weir::descriptors_beyond(fd); }
 };
 
 }  // namespace weir::io

@@ -331,6 +331,8 @@ void SimDriver::set_user_timeout(int fd, int) { mine(fd, "set_user_timeout of");
 
 void SimDriver::set_keepalive(int fd) { mine(fd, "set_keepalive of"); }
 
+int64_t SimDriver::descriptors_beyond(int) { return world_.descriptors_beyond_; }
+
 void SimDriver::close(int fd) {
   Descriptor* descriptor = mine(fd, "close of");
   if (!descriptor) return;

@@ -53,6 +53,7 @@ class SimDriver final : public Driver, private BufferPool {
   void set_user_timeout(int fd, int user_timeout_ms) override;
   void set_keepalive(int fd) override;
   void close(int fd) override;
+  int64_t descriptors_beyond(int fd) override;
 
   void turn(TimePoint until) override;
   TimePoint now() const override;
@@ -133,6 +134,8 @@ class SimWorld {
   // The next operation of this kind that is tried, on any driver, fails with this errno.
   enum class Step : uint8_t { accept, connect, receive, send, wait_readable, open_socket };
   void fail_next(Step step, int os_code) { forced_[static_cast<size_t>(step)] = os_code; }
+  // What there are beyond every descriptor that is made, as long as this is so.
+  void set_descriptors_beyond(int64_t count) { descriptors_beyond_ = count; }
   SimNetwork& network() { return network_; }
   TimePoint now() const { return network_.now(); }
 
@@ -161,6 +164,7 @@ class SimWorld {
   SimNetwork network_;
   SimFaults faults_;
   std::array<int, 6> forced_ = {};
+  int64_t descriptors_beyond_ = INT64_MAX;
   std::vector<std::unique_ptr<SimDriver>> drivers_;
   std::map<int, std::unique_ptr<SimDriver::Descriptor>> descriptors_;
   std::vector<int> free_fds_;

@@ -15,7 +15,8 @@ namespace weir::mesh {
 class CarrierEvents {
  public:
   virtual void on_session(Session& session,
-                          const OpenInfo& info) = 0;  // acceptor: must set events or reset it
+                          const OpenInfo& info) = 0;          // acceptor: must set events or reset it
+  virtual void on_session_refused(const OpenInfo& info) = 0;  // no room for its window
 
  protected:
   ~CarrierEvents() = default;
@@ -76,6 +77,7 @@ class Carrier final : private LaneEvents, private io::Op, private io::Deferred, 
           LaneOptions options);
 
   void on_open(Session& session, const OpenInfo& info) override { events_->on_session(session, info); }
+  void on_refused(const OpenInfo& info) override { events_->on_session_refused(info); }
   void on_goaway(const Goaway&) override { close_if_over(); }
   void on_idle() override {
     idle_since_ = driver_.now();

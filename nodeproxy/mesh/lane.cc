@@ -32,8 +32,7 @@ Result<Session*> Lane::open(const OpenInfo& info, SessionEvents& events) {
   if (ended_) return std::unexpected(*ended_);
   if (goaway_received_ || goaway_sent_) return weir::fail(Source::peer, Reason::draining);
   const uint32_t window = options_.settings.initial_window_bytes;
-  if (!can_open() || (options_.budget && !options_.budget->take(window)))
-    return weir::fail(Source::peer, Reason::overloaded);
+  if (!can_open() || !take_window(window, &Budget::has)) return weir::fail(Source::peer, Reason::overloaded);
   Session* session = make_session(next_id_++);
   session->events_ = &events;
   append_open(control_, session->id_, info);
@@ -41,7 +40,21 @@ Result<Session*> Lane::open(const OpenInfo& info, SessionEvents& events) {
   return session;
 }
 
-// The window is taken from the budget already.
+// From every budget, or from none.
+bool Lane::take_window(size_t bytes, bool (Budget::*room)(size_t) const) {
+  for (const Budget* budget : {options_.budget, options_.peer_budget})
+    if (budget && !(budget->*room)(bytes)) return false;
+  for (Budget* budget : {options_.budget, options_.peer_budget})
+    if (budget) budget->take(bytes);
+  return true;
+}
+
+void Lane::give_back_window(size_t bytes) {
+  for (Budget* budget : {options_.budget, options_.peer_budget})
+    if (budget) budget->give_back(bytes);
+}
+
+// The window is taken from the budgets already.
 Session* Lane::make_session(uint32_t id) {
   auto* session = new Session(this, id);
   session->send_credit_ =
@@ -63,7 +76,7 @@ void Lane::end_session(Session* session) {
   table_.erase(session->id_);
   ready_.remove(session);
   drop_queue(session);
-  if (options_.budget) options_.budget->give_back(session->window_bytes_);
+  give_back_window(session->window_bytes_);
   session->over_ = true;
   --live_;
   ++counters_.sessions_closed;

@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "nodeproxy/base/budget.h"
 #include "nodeproxy/base/error.h"
 #include "nodeproxy/base/limits.h"
 #include "nodeproxy/mesh/frame.h"
@@ -23,19 +24,6 @@
 #include "nodeproxy/mesh/session_table.h"
 
 namespace weir::mesh {
-
-// Receive windows granted to the peers of one pod: shared by its lanes of one worker. Thread: that worker.
-struct Budget {
-  size_t limit_bytes = limits::pod_buffered_max_bytes;
-  size_t used_bytes = 0;
-
-  bool take(size_t bytes) {
-    if (used_bytes + bytes > limit_bytes) return false;
-    used_bytes += bytes;
-    return true;
-  }
-  void give_back(size_t bytes) { used_bytes -= bytes; }
-};
 
 struct LaneCounters {
   uint64_t sessions_opened = 0, sessions_closed = 0;
@@ -48,6 +36,8 @@ class LaneEvents {
   virtual ~LaneEvents() = default;
   // Acceptor: a session begins; it must get its events here, or be reset. DATA may follow in the same consume.
   virtual void on_open(Session&, const OpenInfo&) {}
+  // Acceptor: a session was refused, as a budget has no room for its window.
+  virtual void on_refused(const OpenInfo&) {}
   // The peer accepts nothing above its last session; sessions above it have had on_reset(draining, retryable).
   virtual void on_goaway(const Goaway&) {}
   virtual void on_pong(uint64_t) {}
@@ -57,7 +47,10 @@ class LaneEvents {
 
 struct LaneOptions {
   Settings settings = {};
-  Budget* budget = nullptr;  // none: windows are bounded by sessions × session_window_max_bytes only
+  // What receive windows are taken from, of both: what a destination pod may grant its peers, and what may be granted to
+  // this one, whichever lanes they have. None: windows are bounded by sessions × session_window_max_bytes only.
+  Budget* budget = nullptr;
+  Budget* peer_budget = nullptr;
   uint32_t window_max_bytes = limits::session_window_max_bytes;
 };
 
@@ -106,6 +99,8 @@ class Lane {
   void end_session(Session* session);     // off the wire; freed too when it is released
   void finish_if_done(Session* session);  // both FINs through
   void reset_by_peer(Session* session, Reason reason, bool retryable);
+  bool take_window(size_t bytes, bool (Budget::*room)(size_t) const);
+  void give_back_window(size_t bytes);
   bool control_overflow() const {
     return control_.size() - control_begin_ > limits::lane_control_queue_bytes;
   }

@@ -143,8 +143,10 @@ const char* Lane::on_open(std::span<const std::byte> payload) {
   // be cancelled, a socket to be closed): it may owe us as many as it may have open, and no more.
   const size_t most = options_.settings.sessions_max;
   if (live_ >= most || allocated_ - live_ > most) return refuse(RstReason::overloaded);
-  if (options_.budget && !options_.budget->take(options_.settings.initial_window_bytes))
+  if (!take_window(options_.settings.initial_window_bytes, &Budget::has)) {
+    events_.on_refused(info);
     return refuse(RstReason::overloaded);
+  }
   events_.on_open(*make_session(header_.session), info);
   return nullptr;
 }
@@ -224,7 +226,7 @@ void Lane::return_credit(Session* session, size_t bytes) {
     session->limited_ = false;
     const uint32_t more =
         std::min(session->window_bytes_, options_.window_max_bytes - session->window_bytes_);
-    if (more > 0 && (!options_.budget || options_.budget->take(more))) {
+    if (more > 0 && take_window(more, &Budget::has_for_growth)) {
       session->window_bytes_ += more;
       session->credit_due_ += more;
     }

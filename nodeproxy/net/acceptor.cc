@@ -2,10 +2,26 @@
 #include "nodeproxy/net/acceptor.h"
 
 #include <cerrno>
+#include <cstring>
 
 #include "nodeproxy/base/limits.h"
+#include "nodeproxy/base/log.h"
 
 namespace weir::net {
+namespace {
+
+constexpr int kKept = limits::reserved_descriptors + limits::dialling_descriptors;
+
+}  // namespace
+
+void AcceptPauses::count(int os_code, io::TimePoint now) {
+  ++count_;
+  ++by_reason_[static_cast<size_t>(reason_of_errno(os_code))];
+  if (const auto others = said_.now(now)) {
+    log::warn("accepting pauses: {}; connections wait in the kernel's queue ({} pauses went unsaid)",
+              std::strerror(os_code), *others);
+  }
+}
 
 void Acceptor::start() {
   if (!stopping_ && !in_flight()) driver_.accept(*this, fd_);
@@ -23,16 +39,37 @@ void Acceptor::stop() {
 }
 
 void Acceptor::complete(int32_t result, io::Buffer, bool more) {
+  const bool last = result >= 0 && driver_.descriptors_beyond(result) < kKept;
   if (result >= 0) accepted_(result);
+  if (last && !stopping_) pause(EMFILE);
   if (more) return;
   if (stopping_) {
     stopped_();
+  } else if (pausing_) {
+    driver_.timers().arm(*this, driver_.now() + limits::accept_pause);
   } else if (result >= 0 || result == -ECONNABORTED || result == -EINTR) {
     start();
   } else {
-    ++errors_;
+    pause(-result);
     driver_.timers().arm(*this, driver_.now() + limits::accept_pause);
   }
+}
+
+void Acceptor::pause(int os_code) {
+  if (pausing_) return;
+  pausing_ = true;
+  pauses_.count(os_code, driver_.now());
+  if (in_flight()) driver_.cancel(*this);
+}
+
+// Nobody is accepted who would only be sent away.
+void Acceptor::fire() {
+  if (driver_.descriptors_beyond(-1) < kKept) {
+    driver_.timers().arm(*this, driver_.now() + limits::accept_pause);
+    return;
+  }
+  pausing_ = false;
+  start();
 }
 
 }  // namespace weir::net

@@ -1,20 +1,40 @@
 #pragma once
-// One listening socket's accept loop: a multishot accept that hands every descriptor to its owner. When descriptors or
-// memory run out it pauses and begins again; the connections wait in the kernel's queue meanwhile.
+// One listening socket's accept loop: a multishot accept that hands every descriptor to its owner. When memory or
+// descriptors run out, or descriptors are so few that the rest is the process's own (base/descriptors.h), it pauses and
+// begins again by itself; the connections wait in the kernel's queue meanwhile.
 // Thread: one worker. Lifetime: stop(), then wait until idle() before the owner and the listener's descriptor go.
+#include <array>
 #include <functional>
 
+#include "nodeproxy/base/seldom.h"
 #include "nodeproxy/io/driver.h"
 
 namespace weir::net {
+
+// The pauses of all accept loops of a worker: counted by reason, told of now and then. Lifetime: the worker's.
+class AcceptPauses {
+ public:
+  void count(int os_code, io::TimePoint now);
+  const std::array<uint64_t, kReasonCount>& by_reason() const { return by_reason_; }
+  uint64_t count() const { return count_; }
+
+ private:
+  std::array<uint64_t, kReasonCount> by_reason_{};
+  uint64_t count_ = 0;
+  Seldom said_;
+};
 
 class Acceptor final : private io::Op, private io::Timer {
  public:
   using Accepted = std::function<void(int fd)>;
   using Stopped = std::function<void()>;
 
-  Acceptor(io::Driver& driver, int listener_fd, Accepted accepted, Stopped stopped)
-      : driver_(driver), fd_(listener_fd), accepted_(std::move(accepted)), stopped_(std::move(stopped)) {
+  Acceptor(io::Driver& driver, int listener_fd, AcceptPauses& pauses, Accepted accepted, Stopped stopped)
+      : driver_(driver),
+        fd_(listener_fd),
+        pauses_(pauses),
+        accepted_(std::move(accepted)),
+        stopped_(std::move(stopped)) {
     set_share(io::share_of_listener(listener_fd));
   }
 
@@ -23,18 +43,18 @@ class Acceptor final : private io::Op, private io::Timer {
   // once nothing is in flight, possibly at once.
   void stop();
   bool idle() const { return !in_flight() && !armed(); }
-  uint64_t errors() const { return errors_; }
 
  private:
   void complete(int32_t result, io::Buffer buffer, bool more) override;
-  void fire() override { start(); }
+  void fire() override;
+  void pause(int os_code);
 
   io::Driver& driver_;
   int fd_;
+  AcceptPauses& pauses_;
   Accepted accepted_;
   Stopped stopped_;
-  bool stopping_ = false;
-  uint64_t errors_ = 0;
+  bool stopping_ = false, pausing_ = false;
 };
 
 }  // namespace weir::net

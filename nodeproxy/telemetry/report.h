@@ -50,6 +50,10 @@ struct ServiceBreakers {
 enum class UpstreamKind : uint8_t { lane, http_1, http_2 };
 inline constexpr std::array<std::string_view, 3> kUpstreamKinds{"lane", "http/1.1", "http/2"};
 
+// What a source address may have of a worker; what it is refused beyond is counted by limit (net/shares.h, same order).
+inline constexpr std::array<std::string_view, 4> kSourceLimits{"connections", "sessions", "handshakes",
+                                                               "buffered_bytes"};
+
 struct WorkerReport {
   std::vector<Row> rows;
   std::vector<RequestCounts> requests;
@@ -59,6 +63,8 @@ struct WorkerReport {
   std::vector<ServiceEjections> ejections;
   std::vector<ServiceBreakers> breakers;
   std::array<uint64_t, kUpstreamKinds.size()> upstream_connections{};  // by UpstreamKind
+  std::array<uint64_t, kSourceLimits.size()> source_refusals{};
+  std::array<uint64_t, kReasonCount> accept_pauses{};
   struct PodFlows {
     std::string uid;
     uint64_t flows = 0;

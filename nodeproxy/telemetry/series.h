@@ -82,7 +82,6 @@ struct WorkerCounters {
   uint64_t lanes_opened = 0;
   std::array<uint64_t, kReasonCount> lanes_closed{};
   uint64_t sessions_opened = 0, sessions_closed = 0;
-  uint64_t accept_errors = 0;
   uint64_t log_lines_dropped = 0;
   uint64_t audits = 0;
   uint64_t turns = 0;

@@ -169,13 +169,14 @@ bool HttpPool::has_source(const std::string& uid) const {
                      [&](const HttpKey& key) { return key.peer.source_uid == uid; });
 }
 
-void HttpPool::sweep() {
+void HttpPool::sweep(bool short_of_descriptors) {
   const io::TimePoint now = driver_.now();
   for (auto at = connections_.begin(); at != connections_.end();) {
     Entry& entry = *at++;
     http::ClientConnection& connection = *entry.connection;
     if (connection.retired()) continue;
-    const bool idle = connection.exchanges() == 0 && now - connection.idle_since() > entry.settings.idle;
+    const bool idle = connection.exchanges() == 0 &&
+                      (short_of_descriptors || now - connection.idle_since() > entry.settings.idle);
     const bool old = entry.settings.age.count() > 0 && now - connection.begun() > entry.settings.age;
     if (idle || old || connection.leaving()) connection.retire();
   }

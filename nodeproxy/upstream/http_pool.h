@@ -96,8 +96,9 @@ class HttpPool final : private http::ClientConnectionEvents {
 
   void drop_source(const std::string& uid, Reason reason);
   bool has_source(const std::string& uid) const;
-  void
-  sweep();  // retires idle and old connections, and those whose peer is leaving; call a few times a second
+  // Retires idle and old connections, and those whose peer is leaving; all that carry nothing if descriptors are short.
+  // Call a few times a second.
+  void sweep(bool short_of_descriptors = false);
   void drain();  // no connection is kept once its exchanges have ended
   void close_all(Reason reason);
   bool empty() const { return connections_.empty() && warming_.empty(); }

@@ -10,11 +10,18 @@ namespace weir::upstream {
 // A lane of the pool: the scope of its coroutine, its carrier, and where its tickets go.
 class LanePool::Dialled final : public io::Scope, public tls::TicketEvents {
  public:
-  Dialled(LanePool& pool, LaneKey lane_key, const tls::Context& certificate)
-      : io::Scope(pool.driver_), pool(pool), key(std::move(lane_key)), generation(certificate.generation()) {}
+  Dialled(LanePool& pool, LaneKey lane_key, net::Share& source, const tls::Context& certificate)
+      : io::Scope(pool.driver_),
+        pool(pool),
+        key(std::move(lane_key)),
+        source(source),
+        counted(pool.shares_.lane(source)),
+        generation(certificate.generation()) {}
 
   LanePool& pool;
   LaneKey key;
+  net::Share& source;
+  Permit counted;  // outlives the carrier, whose windows are the source's
   std::unique_ptr<mesh::Carrier> carrier;
   uint64_t generation;  // of certificate and trust bundle
   std::list<std::unique_ptr<Dialled>>::iterator place;
@@ -33,9 +40,9 @@ class LanePool::Dialled final : public io::Scope, public tls::TicketEvents {
   void on_empty() override { pool.ended(*this); }
 };
 
-LanePool::LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports,
+LanePool::LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports, net::Shares& shares,
                    tls::VerifiedChains& chains)
-    : driver_(driver), events_(events), ports_(ports), chains_(chains) {}
+    : driver_(driver), events_(events), ports_(ports), shares_(shares), chains_(chains) {}
 
 LanePool::~LanePool() = default;
 
@@ -79,11 +86,13 @@ Result<LanePool::Dialled*> LanePool::dial(const LaneKey& key, std::shared_ptr<co
   }
   const auto expected = tls::SpiffeId::parse(key.identity);
   if (!expected) return std::unexpected(expected.error());
-  auto dialled = std::make_unique<Dialled>(*this, key, *certificate);
+  net::Share& source = shares_.of(key.source);
+  auto dialled = std::make_unique<Dialled>(*this, key, source, *certificate);
   tls::Ticket ticket = tickets_.take(key, certificate->generation(), chains_.now());
-  auto carrier = mesh::Carrier::dialler(driver_, std::move(certificate), *expected,
-                                        {.settings = {.sessions_max = sessions_per_lane_}}, chains_,
-                                        {.offered = std::move(ticket), .events = dialled.get()});
+  auto carrier = mesh::Carrier::dialler(
+      driver_, std::move(certificate), *expected,
+      {.settings = {.sessions_max = sessions_per_lane_}, .peer_budget = &source.windows}, chains_,
+      {.offered = std::move(ticket), .events = dialled.get()});
   if (!carrier) return std::unexpected(carrier.error());
   dialled->carrier = std::move(*carrier);
   lanes_.push_front(std::move(dialled));
@@ -97,6 +106,8 @@ Result<LanePool::Dialled*> LanePool::dial(const LaneKey& key, std::shared_ptr<co
 Status LanePool::open(const LaneKey& key, std::shared_ptr<const tls::Context> certificate, int netns_fd,
                       const SocketAddress& client, mesh::SessionStream& session) {
   if (draining_) return fail(Source::local, Reason::draining);
+  if (const Status room = shares_.room(shares_.of(key.source), limits::session_window_initial_bytes); !room)
+    return room;
   Dialled* lane = with_room(key, *certificate);
   if (!lane) {
     auto dialled = dial(key, std::move(certificate), netns_fd);
@@ -118,8 +129,14 @@ io::Task<void> LanePool::serve(Dialled& lane, int netns_fd) {
     co_await carrier.give_up(socket.error());
     co_return;
   }
+  auto allowed = shares_.handshake(lane.source);
+  if (!allowed) {
+    co_await carrier.give_up(allowed.error());
+    co_return;
+  }
   carrier.connected(std::move(*socket));
   const Status shaken = co_await carrier.handshake({});
+  allowed->release();
   events_.on_handshake(shaken, shaken && carrier.resumed());
   if (!shaken) {
     co_await carrier.give_up(shaken.error());
@@ -162,9 +179,10 @@ size_t LanePool::judge_peers(const tls::Bundle& bundle, size_t most) {
   return judged;
 }
 
-void LanePool::sweep() {
+void LanePool::sweep(bool short_of_descriptors) {
   tickets_.drop_expired(chains_.now());
-  const io::TimePoint old = driver_.now() - limits::lane_idle;
+  const io::TimePoint old =
+      driver_.now() - (short_of_descriptors ? std::chrono::seconds(0) : limits::lane_idle);
   for (auto lane = lanes_.begin(); lane != lanes_.end();) {
     Dialled& dialled = **lane++;
     const mesh::Carrier& carrier = *dialled.carrier;

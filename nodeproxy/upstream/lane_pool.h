@@ -13,6 +13,7 @@
 
 #include "nodeproxy/mesh/session_stream.h"
 #include "nodeproxy/net/connect.h"
+#include "nodeproxy/net/shares.h"
 #include "nodeproxy/upstream/lane_key.h"
 #include "nodeproxy/upstream/ticket_cache.h"
 
@@ -32,14 +33,15 @@ class LanePoolEvents {
 
 class LanePool {
  public:
-  LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports, tls::VerifiedChains& chains);
+  LanePool(io::Driver& driver, LanePoolEvents& events, net::PortRanges& ports, net::Shares& shares,
+           tls::VerifiedChains& chains);
   ~LanePool();
 
   // Sessions on one lane; 0: limits::sessions_per_lane; 1: a lane for each session (to compare, to isolate), of which
   // there may be any number. Else so many lanes of one key at the most; above it sessions fail, reason `overloaded`.
   void configure(uint32_t sessions_per_lane, uint32_t lanes_per_destination = limits::lanes_per_destination);
   // A session from `client` over a lane of this key, dialled if there is none. `session` gets opened() or failed()
-  // with the reason: the dial's, the handshake's, the peer's.
+  // with the reason: the dial's, the handshake's, the peer's; or a limit's of the source, which is `overloaded`.
   Status open(const LaneKey& key, std::shared_ptr<const tls::Context> certificate, int netns_fd,
               const SocketAddress& client, mesh::SessionStream& session);
 
@@ -49,7 +51,8 @@ class LanePool {
   void drop_tickets(uint64_t generation) { tickets_.drop_generation(generation); }
   // The bundle is another now: lanes whose peers it does not trust end. Judges `most` at the most; how many it did.
   size_t judge_peers(const tls::Bundle& bundle, size_t most);
-  void sweep();  // closes idle lanes; call a few times a second
+  // Closes idle lanes, those that have just become so too if descriptors are short; call a few times a second.
+  void sweep(bool short_of_descriptors = false);
   void drain();
   void close_all(Reason reason);
   bool empty() const { return lanes_.empty(); }
@@ -68,6 +71,7 @@ class LanePool {
   io::Driver& driver_;
   LanePoolEvents& events_;
   net::PortRanges& ports_;
+  net::Shares& shares_;
   tls::VerifiedChains& chains_;
   TicketCache tickets_;
   uint32_t sessions_per_lane_ = limits::sessions_per_lane;

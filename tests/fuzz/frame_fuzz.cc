@@ -60,10 +60,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const mesh::Role role = data[0] & 1 ? mesh::Role::dialler : mesh::Role::acceptor;
   const size_t step = data[0] & 2 ? (data[0] >> 2) + 1 : size;
   std::span<const std::byte> rest = std::as_bytes(std::span(data + 1, size - 1));
-  mesh::Budget budget;
+  weir::Budget budget, peer_budget;
   End end;
   {
-    mesh::Lane lane(role, end, {.budget = &budget});
+    mesh::Lane lane(role, end, {.budget = &budget, .peer_budget = &peer_budget});
     Holder unused;
     for (int i = 0; i < 4 && role == mesh::Role::dialler; ++i) {
       if (const auto session = lane.open({}, unused)) end.hold(*session);
@@ -84,6 +84,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     while (lane.wants_output()) lane.produce(out);
   }
-  if (budget.used_bytes != 0) std::abort();
+  if (budget.used_bytes + peer_budget.used_bytes != 0) std::abort();
   return 0;
 }

@@ -34,7 +34,7 @@ uint64_t sum(const Node& node, uint64_t (*of)(const telemetry::Row&)) {
 Node::Node(io::SimDriver& driver, uint64_t seed)
     : driver(driver),
       context(driver, nullptr, 0, 1, seed),
-      lanes(driver, *this, context.ports, context.chains),
+      lanes(driver, *this, context.ports, context.shares, context.chains),
       http(driver, lanes, context.ports) {
   context.lanes = &lanes;
   context.http = &http;
@@ -146,16 +146,18 @@ void Mesh::give_certificate(Node& node, const std::string& identity) {
   node.context.certificates[identity] = tls::test::good_context(authority, identity);
 }
 
-io::SimApp& Mesh::dial(const SocketAddress& to, uint16_t port) {
-  return world.connect_app({kClient, port}, to, outbound_fd_, 0);
+io::SimApp& Mesh::dial(const SocketAddress& to, uint16_t port) { return dial_from(kClient, to, port); }
+
+io::SimApp& Mesh::dial_from(const Ip& source, const SocketAddress& to, uint16_t port) {
+  return world.connect_app({source, port}, to, outbound_fd_, 0);
 }
 
 io::SimApp& Mesh::dial_from_neighbour(const SocketAddress& to, uint16_t port) {
   return world.connect_app({kNeighbour.ip, port}, to, neighbour_outbound_fd_, 0);
 }
 
-io::SimApp& Mesh::dial_from_outside(uint16_t port) {
-  return world.connect_app({*Ip::parse("192.168.9.9"), port}, kServer, -1, 7);
+io::SimApp& Mesh::dial_from_outside(uint16_t port, const Ip& source) {
+  return world.connect_app({source, port}, kServer, -1, 7);
 }
 
 void Mesh::end_all() {

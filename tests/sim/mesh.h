@@ -21,6 +21,7 @@ inline constexpr const char* kServerId = "spiffe://cluster.local/ns/shop/sa/serv
 inline const SocketAddress kService = *SocketAddress::parse("10.60.0.1:80");
 inline const SocketAddress kHttpService = *SocketAddress::parse("10.60.0.1:81");
 inline const SocketAddress kServer = *SocketAddress::parse("10.50.2.10:8080");
+inline const Ip kOutside = *Ip::parse("192.168.9.9");
 inline const Ip kClient = *Ip::parse("10.50.1.10");
 inline const SocketAddress kNeighbour = *SocketAddress::parse("10.50.1.11:8080");
 
@@ -66,8 +67,10 @@ class Mesh {
   // An application on the client pod dials `to`, captured.
   io::SimApp& dial(const SocketAddress& to, uint16_t port);
   io::SimApp& dial_from_neighbour(const SocketAddress& to, uint16_t port);
+  // Likewise from a second address of that pod.
+  io::SimApp& dial_from(const Ip& source, const SocketAddress& to, uint16_t port);
   // One outside the mesh dials the server pod.
-  io::SimApp& dial_from_outside(uint16_t port);
+  io::SimApp& dial_from_outside(uint16_t port, const Ip& source = kOutside);
   void give_certificate(Node& node, const std::string& identity);
   void lose_certificate(Node& node, const std::string& identity) {
     node.context.certificates.erase(identity);

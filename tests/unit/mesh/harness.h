@@ -48,7 +48,7 @@ struct End : LaneEvents {
   std::map<uint32_t, std::unique_ptr<Holder>> held;
   std::vector<Goaway> goaways;
   std::vector<uint64_t> pongs;
-  int idle = 0;
+  int idle = 0, refused = 0;
   bool accept = true;
   std::unique_ptr<Lane> lane;
 
@@ -70,6 +70,7 @@ struct End : LaneEvents {
     if (accept) session.accept_open();
     held[session.id()] = std::move(holder);
   }
+  void on_refused(const OpenInfo&) override { ++refused; }
   void on_goaway(const Goaway& goaway) override { goaways.push_back(goaway); }
   void on_pong(uint64_t token) override { pongs.push_back(token); }
   void on_idle() override { ++idle; }

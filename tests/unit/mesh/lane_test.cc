@@ -171,7 +171,8 @@ TEST_CASE("a window grows while it limits a reader that keeps up, to its most, o
   for (int i = 0; i < 20; ++i) client.write(std::string(100000, 'x'));
   j.settle();
   const size_t window = server.received.size() - before;
-  const size_t most = options.budget ? 512 * 1024 : limits::session_window_max_bytes;
+  // Half of the budget is for windows that begin.
+  const size_t most = options.budget ? 256 * 1024 : limits::session_window_max_bytes;
   CHECK(window <= most);
   CHECK(window > most / 2);
   client.release();
@@ -179,14 +180,19 @@ TEST_CASE("a window grows while it limits a reader that keeps up, to its most, o
   CHECK(budget.used_bytes == 0);
 }
 
-TEST_CASE("an OPEN beyond the budget or the most sessions is refused as overloaded") {
-  Budget budget;
+TEST_CASE("an OPEN beyond a budget or the most sessions is refused as overloaded") {
+  Budget budget, ample;
   LaneOptions options;
-  SECTION("budget") {
-    budget.limit_bytes = 3 * 64 * 1024;
-    options.budget = &budget;
+  options.budget = options.peer_budget = &ample;
+  bool by_budget = true;
+  SECTION("budget of the pod") { options.budget = &budget; }
+  SECTION("budget of the peer") { options.peer_budget = &budget; }
+  budget.limit_bytes = 3 * 64 * 1024;
+  SECTION("sessions") {
+    options.settings.sessions_max = 3;
+    options.budget = nullptr;
+    by_budget = false;
   }
-  SECTION("sessions") { options.settings.sessions_max = 3; }
   Joined j({}, options);
   for (int i = 0; i < 4; ++i) j.dialler.open();  // before the peer's SETTINGS
   j.settle();
@@ -194,7 +200,9 @@ TEST_CASE("an OPEN beyond the budget or the most sessions is refused as overload
   CHECK(j.dialler.held.at(4)->reset == Reason::overloaded);
   CHECK(j.dialler.held.at(4)->retryable);
   CHECK(j.acceptor.lane->sessions() == 3);
-  if (!options.budget) {
+  CHECK(j.acceptor.refused == (by_budget ? 1 : 0));
+  CHECK(ample.used_bytes == 3 * 64 * 1024);  // of neither when one has no room
+  if (!by_budget) {
     Holder holder;
     CHECK_FALSE(j.dialler.lane->can_open());
     CHECK(j.dialler.lane->open({}, holder).error().reason == Reason::overloaded);

@@ -30,8 +30,9 @@ struct Pooled {
   io::SimDriver& driver = world.add_driver(0);
   net::PortRanges ports{0, 1, 1};
   Silent events;
+  net::Shares shares{driver};
   tls::VerifiedChains chains;
-  LanePool lanes{driver, events, ports, chains};
+  LanePool lanes{driver, events, ports, shares, chains};
   HttpPool pool{driver, lanes, ports};
   io::Scope scope{driver};
   std::vector<io::SimApp*> accepted;
