@@ -1,10 +1,9 @@
 """Configuration that changes a hundred times a second, under traffic: no request fails for it, what is changed meanwhile still
 arrives, and memory is back afterwards.
 
-Files of the agents' source appear, change and vanish: routes with their weights, policies, services and their ports. (No rules about
-requests come and go: those end, as they should, what is not being parsed.) An agent
-tells its proxy of a burst at once (50 ms), so a proxy gets some twenty snapshots a second, each built and taken while the one
-before is in use.
+Files of the agents' source appear, change and vanish: routes with their weights, policies, services and their ports. (No
+rules about requests come and go: those end, as they should, what is not being parsed.) An agent tells its proxy of a burst at
+once (50 ms), so a proxy gets some twenty snapshots a second, each built and taken while the one before is in use.
 """
 
 import itertools
