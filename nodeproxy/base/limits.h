@@ -51,6 +51,7 @@ inline constexpr auto turn_max = 500us;
 
 // Memory.
 inline constexpr size_t receive_buffer_small_bytes = 4 * 1024;
+inline constexpr auto buffers_cool = 2s;  // a receive buffer that was not needed for so long holds no memory
 inline constexpr size_t early_data_bytes = 16 * 1024;  // kept until OPENED, so another endpoint can be tried
 inline constexpr size_t session_window_initial_bytes = 64 * 1024;
 inline constexpr size_t session_window_max_bytes = 1024 * 1024;

@@ -9,10 +9,15 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "nodeproxy/base/limits.h"
+
 namespace weir::io {
 namespace {
 
 constexpr uint32_t kCountMax = 1u << 15;  // io_uring's own limit of a buffer ring
+constexpr size_t kCooledAtOnce = 32;
+constexpr auto kCoolAgain = std::chrono::milliseconds(20);
+constexpr uintptr_t kPageBytes = 4096;  // where pages are larger, madvise(2) may refuse, and nothing is lost
 
 }  // namespace
 
@@ -37,6 +42,7 @@ int BufferSlab::open(uint32_t count, uint32_t size_bytes) {
   ::madvise(memory_, static_cast<size_t>(count_) * size_bytes, MADV_NOHUGEPAGE);
   free_.reserve(count_);
   for (uint32_t id = count_; id-- > 0;) free_.push_back(static_cast<uint16_t>(id));
+  pageless_ = untouched_ = free_.size();
   ASAN_POISON_MEMORY_REGION(memory_, static_cast<size_t>(count_) * size_bytes);
   return 0;
 }
@@ -44,7 +50,24 @@ int BufferSlab::open(uint32_t count, uint32_t size_bytes) {
 uint16_t BufferSlab::take() {
   const uint16_t id = free_.back();
   free_.pop_back();
+  pageless_ = std::min(pageless_, free_.size());
+  untouched_ = std::min(untouched_, free_.size());
   return id;
+}
+
+bool BufferSlab::cool(TimePoint now) {
+  if (now < cool_at_) return false;
+  for (size_t left = kCooledAtOnce; pageless_ < untouched_ && left > 0; --left, ++pageless_) {
+    // Only whole pages: at its ends a buffer may share one with its neighbours.
+    const auto begin = reinterpret_cast<uintptr_t>(memory_of(free_[pageless_]));
+    const uintptr_t first = (begin + kPageBytes - 1) & ~(kPageBytes - 1);
+    const uintptr_t end = (begin + size_bytes_) & ~(kPageBytes - 1);
+    if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+  }
+  const bool done = pageless_ >= untouched_;
+  cool_at_ = now + (done ? limits::buffers_cool : kCoolAgain);
+  if (done) untouched_ = free_.size();
+  return done;
 }
 
 std::span<std::byte> BufferSlab::space(uint16_t id) {

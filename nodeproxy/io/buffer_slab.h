@@ -1,6 +1,7 @@
 #pragma once
 // The memory of receive buffers of one size: reserved at once and committed page by page as it is first used. Free
-// buffers are a stack, the last given back is the next taken, so that an idle proxy holds only the few hot ones.
+// buffers are a stack, the last given back is the next taken, so that a quiet proxy needs only the few hot ones; the
+// pages of the others go back to the kernel after a while (cool()), so that a burst is not held for ever.
 // Under AddressSanitizer whatever is not lent is poisoned.
 // Thread: one worker. Lifetime: the driver's; no Buffer may outlive it.
 #include <cstddef>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "nodeproxy/io/buffer.h"
+#include "nodeproxy/io/timers.h"
 
 namespace weir::io {
 
@@ -31,6 +33,9 @@ class BufferSlab final : public BufferPool {
   std::span<std::byte> space(uint16_t id);
   // A taken buffer, `size` bytes of it filled. It comes back here.
   Buffer lend(uint16_t id, size_t size);
+  // To be called every turn. Gives back the pages of the buffers that nobody needed in the last limits::buffers_cool, some
+  // at a time, so that no turn is long. True when that time is over and all are given back: the next begins.
+  bool cool(TimePoint now);
   uint32_t count() const { return count_; }
   uint32_t size_bytes() const { return size_bytes_; }
 
@@ -40,7 +45,10 @@ class BufferSlab final : public BufferPool {
   std::byte* memory_ = nullptr;
   uint32_t count_ = 0;
   uint32_t size_bytes_ = 0;
-  std::vector<uint16_t> free_;
+  std::vector<uint16_t> free_;  // a stack
+  // Of the stack, from its bottom: without pages; and not touched in this period of cool().
+  size_t pageless_ = 0, untouched_ = 0;
+  TimePoint cool_at_ = {};
 };
 
 // Zeroed pages that are committed as they are used; null when there is no room.

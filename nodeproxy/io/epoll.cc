@@ -171,6 +171,8 @@ void EpollDriver::turn(TimePoint until) {
   look(until);
   now_ = Clock::now();
   try_due();
+  small_.cool(now_);
+  large_.cool(now_);
   timers().run(now_);
   run_ready();
 }

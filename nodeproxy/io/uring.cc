@@ -159,6 +159,8 @@ void UringDriver::turn(TimePoint until) {
   wait(until);
   now_ = Clock::now();
   reap();
+  small_.cool(now_);
+  large_.cool(now_);
   timers().run(now_);
   run_ready();
 }

@@ -24,7 +24,7 @@ int UringBuffers::open(io_uring& ring, uint16_t group, uint32_t count, uint32_t 
   registration.bgid = group;
   if (const int result = io_uring_register_buf_ring(&ring, &registration, 0); result < 0) return result;
   io_uring_buf_ring_init(ring_);
-  window_ = std::min(window_, slab_.count());
+  window_ = window_least_ = std::min(kWindowFirst, slab_.count());
   refill();
   return 0;
 }
@@ -33,6 +33,11 @@ Buffer UringBuffers::lend(uint16_t id, size_t size) {
   if (provided_ == 0) std::abort();  // the kernel returned what it was not given
   --provided_;
   return slab_.lend(id, size);
+}
+
+// What the ring holds beyond a smaller window stays there until the kernel has used it.
+void UringBuffers::cool(TimePoint now) {
+  if (slab_.cool(now) && !std::exchange(was_dry_, false)) window_ = std::max(window_ / 2, window_least_);
 }
 
 void UringBuffers::refill() {

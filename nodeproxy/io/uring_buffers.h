@@ -1,7 +1,7 @@
 #pragma once
 // Receive buffers that the kernel picks from: one provided-buffer ring (io_uring_register_buf_ring(3)) over a slab. The
 // kernel takes from the ring in order, so a ring that held every buffer would soon have touched them all: it is kept
-// short (`window`, doubled whenever it ran dry) and fed from the slab's hot end.
+// short (`window`, doubled whenever it ran dry, halved after a while in which it did not) and fed from the slab's hot end.
 // Thread: one worker. Lifetime: the ring driver's; no Buffer may outlive it.
 #include <liburing.h>
 
@@ -26,7 +26,9 @@ class UringBuffers final {
   // Fills the ring up to its window; before every submission.
   void refill();
   // The kernel found the ring empty: from the next refill on, twice as many.
-  void ran_dry() { dry_ = true; }
+  void ran_dry() { dry_ = was_dry_ = true; }
+  // As BufferSlab::cool, and the window shrinks again.
+  void cool(TimePoint now);
   // What the kernel can take now.
   uint32_t provided() const { return provided_; }
 
@@ -34,9 +36,9 @@ class UringBuffers final {
   static constexpr uint32_t kWindowFirst = 16;
   io_uring_buf_ring* ring_ = nullptr;  // shared with the kernel
   BufferSlab slab_;
-  uint32_t window_ = kWindowFirst;
+  uint32_t window_ = kWindowFirst, window_least_ = kWindowFirst;
   uint32_t provided_ = 0;
-  bool dry_ = false;
+  bool dry_ = false, was_dry_ = false;  // since the last refill; since the last cool()
 };
 
 }  // namespace weir::io

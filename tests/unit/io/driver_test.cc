@@ -1,6 +1,7 @@
 // What every driver must do, over sockets of its own at both ends: one suite, each driver.
 #include <thread>
 
+#include "tests/unit/io/pattern.h"
 #include "tests/unit/io/worlds.h"
 
 namespace weir::io {
@@ -58,34 +59,6 @@ Task<void> receive_to_end(Socket& socket, Seen& seen) {
 
 Task<void> send_all(Socket& socket, std::string bytes, TimePoint deadline, Status& status) {
   status = co_await socket.send(as_bytes(bytes), deadline);
-}
-
-// Byte i of a stream with this key.
-std::byte pattern(uint64_t key, uint64_t i) {
-  return static_cast<std::byte>(((i + key) * 0x9E3779B97F4A7C15ULL) >> 56);
-}
-
-Task<void> send_pattern(Socket& socket, uint64_t key, size_t total, Status& status) {
-  std::vector<std::byte> chunk(100'000);
-  for (size_t sent = 0; sent < total; sent += chunk.size()) {
-    chunk.resize(std::min(chunk.size(), total - sent));
-    for (size_t i = 0; i < chunk.size(); ++i) chunk[i] = pattern(key, sent + i);
-    status = co_await socket.send(chunk);
-    if (!status) co_return;
-  }
-  socket.shutdown_write();
-}
-
-// Counts the bytes that are as they should be, until FIN; stops counting at the first wrong one.
-Task<void> receive_pattern(Socket& socket, uint64_t key, ReceiveSize size, uint64_t& right) {
-  for (;;) {
-    Result<Buffer> got = co_await socket.receive(size);
-    if (!got || got->empty()) co_return;
-    for (const std::byte byte : got->bytes()) {
-      if (byte != pattern(key, right)) co_return;
-      ++right;
-    }
-  }
 }
 
 // Sends back what comes until FIN, then ends its own side.

@@ -49,6 +49,10 @@ int overflowed_completions() {
   return -1;
 }
 
+Task<void> take_all(Acceptor& acceptor, std::vector<Socket>& out) {
+  for (Socket& socket : out) socket = co_await acceptor.next();
+}
+
 }  // namespace
 
 TEST_CASE("more completions at once than the ring holds: none is lost, none comes twice") {
@@ -88,6 +92,39 @@ TEST_CASE("more completions at once than the ring holds: none is lost, none come
     CHECK(cancelled[i].results == std::vector{-ECANCELED});
   }
   CHECK(overflowed_completions() == 0);
+}
+
+TEST_CASE("an accept goes on when its completions fill the ring, and no connection is lost") {
+  UringWorld world({.entries = 4, .small_buffers = 64, .large_buffers = 1});
+  Driver& driver = world.driver();
+  constexpr size_t kCount = 300;
+  Acceptor acceptor(driver, world.listen(kCount));
+  driver.turn(driver.now());  // it waits in the kernel
+  sockaddr_storage to{};
+  const socklen_t length = driver.local_address(acceptor.fd())->to_sockaddr(to);
+  std::vector<Fd> clients;
+  for (size_t i = 0; i < kCount; ++i) {
+    clients.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::connect(clients.back().get(), reinterpret_cast<const sockaddr*>(&to), length) == 0);
+  }
+  Scope scope(driver);
+  std::vector<Socket> accepted(kCount);
+  scope.spawn(take_all(acceptor, accepted));
+  run_until_empty(scope);
+  // Each is another client's.
+  std::vector<uint16_t> ports, wanted;
+  for (size_t i = 0; i < kCount; ++i) {
+    REQUIRE(accepted[i]);
+    ports.push_back(driver.peer_address(accepted[i].fd())->port);
+    sockaddr_in mine{};
+    socklen_t size = sizeof mine;
+    REQUIRE(::getsockname(clients[i].get(), reinterpret_cast<sockaddr*>(&mine), &size) == 0);
+    wanted.push_back(ntohs(mine.sin_port));
+  }
+  std::ranges::sort(ports);
+  std::ranges::sort(wanted);
+  CHECK(ports == wanted);
+  CHECK(acceptor.ended > 0);  // as the kernel ends a multishot operation that finds the ring full
 }
 
 TEST_CASE("no kernel worker thread is ever born, so none can keep a pod's namespace") {

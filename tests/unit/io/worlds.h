@@ -96,7 +96,7 @@ class Acceptor final : public Op {
   }
   int fd() const { return fd_; }
   Driver& driver() const { return driver_; }
-  int completions = 0, last_error = 0;
+  int completions = 0, last_error = 0, ended = 0;
 
  private:
   void complete(int32_t result, Buffer, bool more) override {
@@ -107,7 +107,9 @@ class Acceptor final : public Op {
       last_error = result;
     }
     changed_.notify();
-    if (!more && !stopping_) driver_.accept(*this, fd_);
+    if (more) return;
+    ++ended;
+    if (!stopping_) driver_.accept(*this, fd_);
   }
 
   Driver& driver_;
