@@ -139,7 +139,7 @@ class Driver {
   void run_ready();
 
  private:
-  bool run_queue(TimePoint end);
+  bool run_queue(TimePoint last, TimePoint end);  // from `last` until `end`
   void run_deferred();
 
   Timers timers_;
