@@ -42,7 +42,7 @@ class KernelSockets {
   Mode mode_;
 };
 
-// What is the same for every driver on a real kernel: the calls that never wait.
+// What is the same for every driver on a real kernel: its time, and the calls that never wait.
 class KernelDriver : public Driver {
  public:
   Result<SocketAddress> local_address(int fd) override { return KernelSockets::local_address(fd); }
@@ -53,6 +53,9 @@ class KernelDriver : public Driver {
   void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
   void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }
   void set_keepalive(int fd) override { KernelSockets::set_keepalive(fd); }
+
+ protected:
+  TimePoint read_clock() final { return Clock::now(); }
 };
 
 }  // namespace weir::io
