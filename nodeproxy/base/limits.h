@@ -133,6 +133,7 @@ inline constexpr int listen_backlog = 4096;
 static_assert(app_port_last < kernel_port_first,
               "application-facing ports must lie below the kernel's range");
 static_assert(lane_port_first > kernel_port_last, "lane ports must lie above the kernel's range");
+static_assert(turn_quantum < turn_max, "a turn must have room for more than one account");
 static_assert(frame_payload_max_bytes + 8 <= 16384, "a frame with its header must fit one TLS record");
 static_assert(session_window_initial_bytes >= early_data_bytes, "early data must fit the first window");
 static_assert(sessions_per_source * session_window_initial_bytes <= source_buffered_max_bytes,

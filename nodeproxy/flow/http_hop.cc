@@ -17,7 +17,7 @@ bool speaks_h2(const balance::Choice& choice, bool client_h2, bool elsewhere) {
 io::Task<Result<upstream::HttpPool::Want>> want_for(LocalPod& source, Hop hop, SocketAddress client, bool h2,
                                                     io::TimePoint deadline) {
   upstream::HttpPool::Want want;
-  want.key.peer = {source.uid(), client.ip, hop.to, hop.identity};
+  want.key.peer = {source.uid(), client.ip, hop.to, hop.identity, hop.workload_uid};
   want.key.way = hop.way;
   want.key.h2 = h2;
   want.client = client;

@@ -175,7 +175,8 @@ io::Task<Status> by_lane(OutboundFlow& flow, Hop hop) {
   Context& context = flow.context;
   const auto certificate = co_await own_certificate(context, flow.owner.identity());
   if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
-  const upstream::LaneKey key{flow.owner.uid(), flow.client_address.ip, hop.to, hop.identity};
+  const upstream::LaneKey key{flow.owner.uid(), flow.client_address.ip, hop.to, hop.identity,
+                              hop.workload_uid};
   mesh::SessionStream session;
   const Status opened =
       context.lanes->open(key, certificate, flow.owner.netns_fd(), flow.client_address, session);

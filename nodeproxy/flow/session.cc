@@ -133,7 +133,7 @@ io::Task<Status> corridor(SessionFlow& flow) {
 // Begins in a turn of its own: one read of a lane may hold hundreds of OPENs, each of which costs a connect(2).
 io::Task<void> run(SessionFlow& flow) {
   co_await io::Yield{flow.driver()};
-  if (flow.session.failed() && !flow.why) flow.why = flow.session.failed();
+  if (!flow.why) flow.why = flow.session.failed();
   if (!flow.why) {
     const Status status = co_await corridor(flow);
     if (!status && !flow.why) flow.why = status.error();

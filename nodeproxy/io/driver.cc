@@ -14,16 +14,16 @@ constexpr int kUnclocked = 8;  // items between two looks at the clock while nob
 
 void Driver::run_ready() {
   const TimePoint end = now() + limits::turn_max;
-  bool in_time = true;
-  do {
-    in_time = run_queue(end);
+  bool in_time = run_queue(now(), end);
+  run_deferred();
+  while (in_time && has_ready()) {
+    in_time = run_queue(read_clock(), end);
     run_deferred();
-  } while (in_time && has_ready());
+  }
 }
 
 // False: the turn's time is over. The clock is asked only where somebody is waiting: it costs as much as a small item.
-bool Driver::run_queue(TimePoint end) {
-  TimePoint last = now();
+bool Driver::run_queue(TimePoint last, TimePoint end) {
   int unclocked = 0;
   while (!queue_.empty()) {
     auto [share, item] = queue_.pop();

@@ -33,6 +33,7 @@ class Op {
   Op() = default;
   // On whose account its completion runs; set before it is started.
   void set_share(Share share) { share_ = share; }
+  Share share() const { return share_; }
   Op(const Op&) = delete;
   Op& operator=(const Op&) = delete;
   ~Op() {
@@ -129,11 +130,11 @@ class Driver {
  protected:
   static uint64_t handle_of(const Op& op) { return op.handle_; }
   static void set_handle(Op& op, uint64_t handle) { op.handle_ = handle; }
-  static Share share_of(const Op& op) { return op.share_; }
   bool has_ready() const { return !queue_.empty() || !deferred_.empty(); }
   // An operation has ended, or (`more`) said something: finish() follows in its turn, until when it is in flight.
-  void completed(Share share, uint64_t handle, int32_t result, Buffer buffer, bool more) {
-    queue_.push(share, {.handle = handle, .result = result, .more = more, .buffer = std::move(buffer)});
+  void completed(const Op& op, int32_t result, Buffer buffer, bool more) {
+    queue_.push(op.share_,
+                {.handle = op.handle_, .result = result, .more = more, .buffer = std::move(buffer)});
   }
   virtual void finish(uint64_t handle, int32_t result, Buffer buffer, bool more) = 0;
   virtual TimePoint read_clock() = 0;
@@ -141,7 +142,7 @@ class Driver {
   void run_ready();
 
  private:
-  bool run_queue(TimePoint end);
+  bool run_queue(TimePoint last, TimePoint end);  // from `last` until `end`
   void run_deferred();
 
   Timers timers_;

@@ -46,13 +46,8 @@ class EpollDriver final : public KernelDriver {
 
  private:
   enum class Kind : uint8_t { accept, connect, receive, send, readable };
-  enum class Place : uint8_t {
-    due,
-    waiting,
-    starved,
-    running,
-    ended
-  };  // where its handle is kept; running: nowhere; ended: in the queue
+  // Where its handle is kept; running: nowhere; ended: in the queue.
+  enum class Place : uint8_t { due, waiting, starved, running, ended };
   struct Operation {
     Kind kind = Kind::receive;
     Place place = Place::running;
@@ -91,7 +86,6 @@ class EpollDriver final : public KernelDriver {
   int32_t attempt_readable(Operation& operation);
   void end(uint64_t handle, int32_t result, Buffer buffer);
   void finish(uint64_t handle, int32_t result, Buffer buffer, bool more) override;
-  TimePoint read_clock() override { return Clock::now(); }
   BufferSlab* slab_for(ReceiveSize size);
 
   KernelSockets sockets_;

@@ -47,8 +47,8 @@ int32_t EpollDriver::attempt_once(Operation& operation, Buffer& buffer) {
 
 // One operation, many connections: it ends by an error or by being cancelled.
 void EpollDriver::attempt_accepts(uint64_t handle) {
+  Slots::Slot& slot = *slots_.find(handle);
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    Slots::Slot& slot = *slots_.find(handle);
     const int fd = ::accept4(slot.fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0 && errno == EAGAIN) {
       watches_.of(slot.fd).nothing_to_read();
@@ -56,9 +56,9 @@ void EpollDriver::attempt_accepts(uint64_t handle) {
     }
     if (fd < 0) return end(handle, -errno, {});
     watches_.renew(fd);
-    completed(share_of(*slot.op), handle, fd, {}, true);
+    completed(*slot.op, fd, {}, true);
   }
-  make_due(handle, *slots_.find(handle));
+  make_due(handle, slot);
 }
 
 // Asked again after the first time connect(2) says how it went: 0, EALREADY while it goes on, or the error.
@@ -124,7 +124,7 @@ BufferSlab* EpollDriver::slab_for(ReceiveSize size) {
 void EpollDriver::end(uint64_t handle, int32_t result, Buffer buffer) {
   Slots::Slot& slot = *slots_.find(handle);
   slot.place = Place::ended;
-  completed(share_of(*slot.op), handle, result, std::move(buffer), false);
+  completed(*slot.op, result, std::move(buffer), false);
 }
 
 // What is not a connection may be closed by others, or be open elsewhere too: its registration ends with its last

@@ -43,7 +43,7 @@ class KernelSockets {
   Mode mode_;
 };
 
-// What is the same for every driver on a real kernel: the calls that never wait.
+// What is the same for every driver on a real kernel: its time, and the calls that never wait.
 class KernelDriver : public Driver {
  public:
   Result<SocketAddress> local_address(int fd) override { return KernelSockets::local_address(fd); }
@@ -55,6 +55,9 @@ class KernelDriver : public Driver {
   void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }
   void set_keepalive(int fd) override { KernelSockets::set_keepalive(fd); }
   int64_t descriptors_beyond(int fd) override { return weir::descriptors_beyond(fd); }
+
+ protected:
+  TimePoint read_clock() final { return Clock::now(); }
 };
 
 }  // namespace weir::io

@@ -217,8 +217,8 @@ void SimDriver::deliver() {
     const auto at = completions_.begin() + static_cast<std::ptrdiff_t>(due[random.below(due.size())]);
     Completion completion = std::move(*at);
     completions_.erase(at);
-    completed(share_of(*pending_.at(completion.handle).op), completion.handle, completion.result,
-              std::move(completion.buffer), completion.more);
+    completed(*pending_.at(completion.handle).op, completion.result, std::move(completion.buffer),
+              completion.more);
   }
 }
 

@@ -145,7 +145,7 @@ void UringDriver::cancel(Op& op) {
   slot->cancelled = true;
   if (slot->starved) {  // not in the kernel
     slot->starved = false;
-    return completed(share_of(op), handle_of(op), -ECANCELED, {}, false);
+    return completed(op, -ECANCELED, {}, false);
   }
   io_uring_sqe* sqe = next_sqe();
   io_uring_prep_cancel64(sqe, handle_of(op), 0);
@@ -234,8 +234,7 @@ void UringDriver::reap_one(const io_uring_cqe& cqe) {
     if (cqe.res <= 0) buffer = {};  // FIN or an error: back at once
   }
   if (cqe.res == -ENOBUFS && !slot->cancelled && slot->receiving) return on_no_buffers(*slot, cqe.user_data);
-  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
-  completed(share_of(*slot->op), cqe.user_data, cqe.res, std::move(buffer), more);
+  completed(*slot->op, cqe.res, std::move(buffer), (cqe.flags & IORING_CQE_F_MORE) != 0);
 }
 
 void UringDriver::on_no_buffers(Operation& slot, uint64_t handle) {

@@ -71,7 +71,6 @@ class UringDriver final : public KernelDriver {
   void reap_one(const io_uring_cqe& cqe);
   void on_no_buffers(Operation& slot, uint64_t handle);
   void finish(uint64_t handle, int32_t result, Buffer buffer, bool more) override;
-  TimePoint read_clock() override { return Clock::now(); }
   UringBuffers& buffers(Group group) { return group == Group::small ? small_ : large_; }
 
   KernelSockets sockets_;

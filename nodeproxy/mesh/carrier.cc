@@ -238,7 +238,7 @@ void Carrier::close_if_over() {
 void Carrier::released() { check_settled(); }
 
 void Carrier::check_settled() {
-  if (waiting_ && settled()) driver_.ready(std::exchange(waiting_, {}), driver_.share());
+  if (waiting_ && settled()) driver_.ready(std::exchange(waiting_, {}), share());
 }
 
 // The flush of this turn: frames of all sessions in turn, as few records and one send.

@@ -15,6 +15,9 @@ struct LaneKey {
   Ip source;  // the pod's address that the lane comes from
   SocketAddress to;
   std::string identity;  // expected of the peer
+  // The pod that it leads to (empty: none that the mesh knows). Its successor at the same address, perhaps of the same
+  // identity, is another: this lane may have lost its other end without a word.
+  std::string destination_uid;
 
   bool operator==(const LaneKey&) const = default;
 };

@@ -369,19 +369,6 @@ void random_history(uint64_t seed, bool faults) {
   check_nothing_left(mesh);
 }
 
-TEST_CASE("a pod may go while its first lane is still being dialled") {
-  Mesh mesh(17);
-  mesh.world.network().make_silent(kServer.ip);
-  auto& client = mesh.dial(kService, 40'017);
-  client.send("hello");
-  mesh.world.run_for(std::chrono::seconds(1));
-  REQUIRE_FALSE(client.saw_reset());
-  mesh.client_pod->remove(Reason::pod_removed);
-  REQUIRE(mesh.world.run_until([&] { return client.saw_reset(); }));
-  mesh.world.run_for(std::chrono::seconds(6));
-  CHECK(mesh.client.lanes.lanes() == 0);
-}
-
 TEST_CASE("random histories without faults: every stream arrives whole") {
   for (const uint64_t seed : {101ULL, 102ULL, 103ULL}) random_history(seed, false);
 }

@@ -34,9 +34,8 @@ TEST_CASE("a pod that is gone leaves without grace, and a proxy that never answe
 }
 
 TEST_CASE(
-    "of a pod whose namespace went before its object did capture stays until the proxy has let go, and then "
-    "nothing is "
-    "asked of it again") {
+    "a pod whose namespace went first keeps its capture until the proxy has let go, and is asked nothing "
+    "again") {
   TestNode node;
   node.enrolment->set_wanted({web()}, kAlive);
   node.enrolment->accepting("shop/web");

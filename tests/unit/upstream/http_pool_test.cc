@@ -66,7 +66,7 @@ struct Pooled {
 
   HttpKey key(const SocketAddress& to = kOne, const char* uid = "pod") const {
     HttpKey key;
-    key.peer = {uid, *Ip::parse("10.0.0.1"), to, ""};
+    key.peer = {uid, *Ip::parse("10.0.0.1"), to, "", ""};
     return key;
   }
   HttpPool::Want want(const HttpKey& key) const {

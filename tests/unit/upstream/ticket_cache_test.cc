@@ -51,6 +51,7 @@ TEST_CASE("a ticket is for the pod, address, destination, identity and Context t
   SECTION("another destination") { other.to = *SocketAddress::parse("10.0.2.2:80"); }
   SECTION("another port") { other.to = *SocketAddress::parse("10.0.2.1:81"); }
   SECTION("another identity there") { other.identity = "spiffe://cluster.local/ns/a/sa/c"; }
+  SECTION("another pod there") { other.destination_uid = "its successor"; }
   if (!(other == kKey)) CHECK_FALSE(has(cache, other));
   CHECK_FALSE(has(cache, kKey, 8));
   CHECK_FALSE(has(cache, kKey, 6));
