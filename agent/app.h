@@ -53,6 +53,7 @@ class App {
   std::string why_json(const std::string& pod) const;  // empty: there is no such pod
   // Empty: ready. Else what is still missing.
   std::string not_ready() const;
+  bool captures() const { return enrolment_->captures(); }
   const Metrics& metrics() const { return metrics_; }
 
  private:

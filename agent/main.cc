@@ -118,7 +118,7 @@ bool cni_options_fit(const AgentOptions& options, bool uninstalls) {
 
 int main(int argc, char** argv) {
   AgentOptions options;
-  std::string life = "24h", root_id;
+  std::string life = "24h", linger, root_id;
   CLI::App cli("weir-agent: reads the cluster, captures pods, keeps the node's proxy in step");
   cli.set_version_flag("--version", WEIR_VERSION);
   cli.add_option("--node", options.node, "name of this node")->check([](const std::string& name) {
@@ -129,6 +129,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   cli.add_flag("--take-over", options.take_over,
                "ask an agent that runs on this node already to hand it over, and hand it over when asked");
+  cli.add_option(
+      "--linger", linger,
+      "with --take-over: how long to go on after SIGTERM, until another asks, while pods are captured");
   cli.add_option("--shared-dir", options.shared_dir, "announcements, shared by all nodes")
       ->capture_default_str();
   std::string ca_kind = "embedded";
@@ -177,6 +180,12 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.certificate_life = *seconds;
+  if (const auto seconds = parse_duration(linger)) {
+    options.linger = *seconds;
+  } else if (!linger.empty()) {
+    log::error("--linger {}: as 20s or 1m", linger);
+    return 2;
+  }
   options.ca_controller = ca_kind == "controller";
   if (const auto code = commands.run()) return *code;
   if (*rotate) return ca_rotate(options);

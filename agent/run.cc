@@ -23,6 +23,12 @@ constexpr auto kSuccessorGone = 3s;     // the lock was free for so long: nobody
 
 enum class Ended { signalled, failed, handed_over };
 
+// What makes an agent end its service.
+struct Reasons {
+  bool told = false;   // by a signal
+  bool asked = false;  // by a successor
+};
+
 int complain(const Error& error) {
   log::error("{}", error.describe());
   return 1;
@@ -34,24 +40,33 @@ bool signalled(int signals, std::chrono::milliseconds wait) {
   if (::poll(&polled, 1, static_cast<int>(wait.count())) <= 0) return false;
   signalfd_siginfo info{};
   if (::read(signals, &info, sizeof(info)) != sizeof(info)) return false;
-  log::info("signal {}: ending; every captured pod stays captured", info.ssi_signo);
+  log::info("signal {}", info.ssi_signo);
   return true;
 }
 
-void look_for_successor(Loop& loop, const Turn& turn, Ended& ended) {
+void look_for_successor(Loop& loop, const Turn& turn, Reasons& reasons) {
   loop.after(kLook, [&] {
-    if (!turn.is_asked()) return look_for_successor(loop, turn, ended);
-    ended = Ended::handed_over;
-    loop.stop();
+    reasons.asked = turn.is_asked();
+    return reasons.asked ? loop.stop() : look_for_successor(loop, turn, reasons);
   });
+}
+
+// Told to end: at once, or, where a successor may be on its way, when it asks. The node's pod may have been deleted: both its
+// processes end, and the DaemonSet's next starts them anew some seconds later. Nobody would hold the listeners of the
+// captured pods meanwhile.
+void end_in_time(Loop& loop, const AgentOptions& options, const App& app, Reasons& reasons) {
+  const bool again = std::exchange(reasons.told, true);
+  if (again || !options.take_over || options.linger == 0s || !app.captures()) {
+    log::info("ending; every captured pod stays captured");
+    return loop.stop();
+  }
+  log::info("going on for {} s, or until a successor asks: pods are captured", options.linger.count());
+  loop.after(options.linger, [&loop] { loop.stop(); });
 }
 
 Ended serve(const AgentOptions& options, Turn& turn, int signals) {
   Loop loop;
-  Ended ended = Ended::signalled;
-  loop.watch(signals, POLLIN, [&](short) {
-    if (signalled(signals, 0ms)) loop.stop();
-  });
+  Reasons reasons;
   auto app = App::start(loop, options);
   turn.taken();
   if (!app) {
@@ -63,11 +78,14 @@ Ended serve(const AgentOptions& options, Turn& turn, int signals) {
     complain(ok.error());
     return Ended::failed;
   }
+  loop.watch(signals, POLLIN, [&](short) {
+    if (signalled(signals, 0ms)) end_in_time(loop, options, **app, reasons);
+  });
   log::info("weir-agent {} runs on node {}, reading {}", WEIR_VERSION, options.node,
             options.kubernetes ? "the API server's objects" : options.source_dir.string());
-  if (options.take_over) look_for_successor(loop, turn, ended);
+  if (options.take_over) look_for_successor(loop, turn, reasons);
   loop.run();
-  return ended;
+  return reasons.told ? Ended::signalled : Ended::handed_over;
 }
 
 // Waits until the agent that is active has let go. False: a signal came.

@@ -101,6 +101,8 @@ class Enrolment {
   bool has_identity(const std::string& identity) const;
   // A proxy is connected and accepts for every pod, and no pod waits.
   bool settled() const;
+  // Some pod is captured: without listeners, which this process may be the last to hold, it could only be refused.
+  bool captures() const;
 
  private:
   struct Pod {
@@ -129,6 +131,7 @@ class Enrolment {
   };
 
   void adopt_known();
+  void take_early();
   void update(Pod& pod, const LocalPodSpec& spec);
   void enrol(Pod& pod);
   void retry_later(Pod& pod, std::string why);
@@ -157,6 +160,9 @@ class Enrolment {
   Options options_;
   std::map<std::string, Pod> pods_;
   bool adopted_ = false;
+  // Given back before adopted_, as a proxy is sooner back than the API server's lists; and whether that proxy has gone since.
+  std::vector<GivenBack> early_;
+  bool early_gone_ = false;
   std::map<std::string, Loop::TimerId> orphans_;  // uids announced by an earlier agent, that are no pods here
   Loop::TimerId check_timer_ = 0;
 };

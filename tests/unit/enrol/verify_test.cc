@@ -67,6 +67,19 @@ TEST_CASE("a broken capture is mended before anything else, and what bypassed it
 }
 
 TEST_CASE(
+    "a pod whose listeners nobody had any more is offered with the new ones as soon as there is a proxy") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
+  node.start();
+  node.capture.checks = {{"listeners", false, "nobody is in the outbound slot"}};
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.did() == "prepare shop/web, arm shop/web");  // opened by prepare
+  node.capture.served_elsewhere = true;                   // by this agent
+  node.proxy_synced();
+  CHECK(node.did() == "prepare shop/web, offer shop/web as spiffe://x, arm shop/web");
+}
+
+TEST_CASE(
     "a proxy that comes back after its listeners were replaced lets go of them and is offered the new") {
   TestNode node;
   node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
