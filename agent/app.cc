@@ -122,6 +122,7 @@ void App::derive_again() {
   if (!source_.source->not_synced().empty() || trust_.roots.empty()) return;
   const Objects& objects = source_.source->objects();
   const auto begun = Loop::Clock::now();
+  if (!std::exchange(remembered_, true)) cni_->remember(redirect_->known_pods());
   cni_->settle(objects);
   Derived derived = derive(
       {objects, options_.node, options_.trust_domain, announcements_->uids(), trust_, &cni_->addresses()});

@@ -116,6 +116,7 @@ class App {
   std::set<uint64_t> proxy_cgroups_;             // made known to capture
   std::map<std::string, std::map<std::string, std::string>> broken_;  // uid → check → what was found last
   size_t next_check_ = 0;
+  bool remembered_ = false;  // what an earlier agent captured was told to cni_
 };
 
 }  // namespace weir::agent

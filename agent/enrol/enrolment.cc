@@ -139,6 +139,8 @@ void Enrolment::update(Pod& pod, const LocalPodSpec& spec) {
     if (pod.state == PodState::leaving) {
       loop_.cancel(std::exchange(pod.timer, 0));
       pod.state = PodState::captured;
+      if (pod.netns == NamespaceId{})
+        return enrol(pod);  // an earlier agent's, which this one has not looked at
       announce(pod);
     } else if (pod.state == PodState::draining) {
       start_timer(pod, std::chrono::seconds(2), &Enrolment::finish_draining);

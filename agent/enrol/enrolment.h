@@ -65,7 +65,8 @@ class Enrolment {
  public:
   struct Options {
     std::function<Result<FoundNetns>(const LocalPodSpec&, const std::filesystem::path& known)> find_netns;
-    std::function<void(const std::string& uid)> changed;  // it was captured, or a try failed; may be empty
+    std::function<void(const std::string& uid)>
+        changed;  // captured, announced, or a try failed; may be empty
     std::function<void(FoundAs, uint64_t older_ended, uint64_t older_left)>
         found;                                      // once a capture; the same
     std::chrono::milliseconds adoption_wait{3000};  // for the running proxy to give listeners back

@@ -135,6 +135,18 @@ TEST_CASE("what was given back early of a pod that nobody wants any more is let 
   CHECK(node.did() == "removed shop/web");
 }
 
+TEST_CASE("a pod of an earlier agent that is wanted a little later than others is looked at like those") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, true}};
+  node.capture.holds["shop/web"] = true;
+  node.start();
+  node.enrolment->set_wanted({}, kAlive);  // as while its object has no address
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.did() == "prepare shop/web, offer shop/web as spiffe://x, arm shop/web");
+  node.wait(40);
+  CHECK(node.did().empty());  // its namespace is the one it was
+}
+
 TEST_CASE("an agent captures as long as a pod is armed") {
   TestNode node;
   CHECK_FALSE(node.enrolment->captures());

@@ -25,7 +25,7 @@ TEST_CASE(
   CHECK(node.reports == Reports{"uncaptured 0 3"});
   CHECK(node.pod().found == FoundAs::uncaptured);
   CHECK(node.pod().older_left == 3);
-  CHECK(node.changes == Reports{"shop/web"});
+  CHECK(node.changes == Reports{"shop/web", "shop/web"});  // captured, announced
 
   TestNode later;
   later.connected = false;
