@@ -54,6 +54,7 @@ class App {
   // Empty: ready. Else what is still missing.
   std::string not_ready() const;
   bool captures() const { return enrolment_->captures(); }
+  bool held_by_proxies() const { return enrolment_->held_by_proxies(); }
   const Metrics& metrics() const { return metrics_; }
 
  private:

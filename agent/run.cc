@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kLook = 100ms;
 constexpr auto kPredecessorWait = 60s;  // it closes what it has in much less
+constexpr auto kProxyWait = 15s;        // to have all listeners, before they are handed over
 constexpr auto kSuccessorGone = 3s;     // the lock was free for so long: nobody takes it
 
 enum class Ended { signalled, failed, handed_over };
@@ -44,10 +45,15 @@ bool signalled(int signals, std::chrono::milliseconds wait) {
   return true;
 }
 
-void look_for_successor(Loop& loop, const Turn& turn, Reasons& reasons) {
-  loop.after(kLook, [&] {
-    reasons.asked = turn.is_asked();
-    return reasons.asked ? loop.stop() : look_for_successor(loop, turn, reasons);
+// What this agent alone holds ends with it: so it waits until a proxy would give it to the successor. Where none comes, the
+// successor opens anew.
+void look_for_successor(Loop& loop, const Turn& turn, const App& app, Reasons& reasons, int looks = 0) {
+  loop.after(kLook, [&loop, &turn, &app, &reasons, looks] {
+    if (!turn.is_asked()) return look_for_successor(loop, turn, app, reasons);
+    if (!app.held_by_proxies() && looks * kLook < kProxyWait)
+      return look_for_successor(loop, turn, app, reasons, looks + 1);
+    reasons.asked = true;
+    loop.stop();
   });
 }
 
@@ -83,7 +89,7 @@ Ended serve(const AgentOptions& options, Turn& turn, int signals) {
   });
   log::info("weir-agent {} runs on node {}, reading {}", WEIR_VERSION, options.node,
             options.kubernetes ? "the API server's objects" : options.source_dir.string());
-  if (options.take_over) look_for_successor(loop, turn, reasons);
+  if (options.take_over) look_for_successor(loop, turn, **app, reasons);
   loop.run();
   return reasons.told ? Ended::signalled : Ended::handed_over;
 }

@@ -354,6 +354,11 @@ bool Enrolment::captures() const {
   return std::ranges::any_of(pods_, [](const auto& entry) { return entry.second.armed; });
 }
 
+bool Enrolment::held_by_proxies() const {
+  return std::ranges::all_of(pods_,
+                             [](const auto& entry) { return !entry.second.armed || entry.second.accepting; });
+}
+
 bool Enrolment::settled() const {
   return adopted_ && channel_.connected() && std::ranges::all_of(pods_, [](const auto& entry) {
            const Pod& pod = entry.second;

@@ -104,6 +104,8 @@ class Enrolment {
   bool settled() const;
   // Some pod is captured: without listeners, which this process may be the last to hold, it could only be refused.
   bool captures() const;
+  // Every captured pod's listeners are held by a proxy, too, which gives them back to the next agent.
+  bool held_by_proxies() const;
 
  private:
   struct Pod {

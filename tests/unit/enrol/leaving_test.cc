@@ -158,6 +158,21 @@ TEST_CASE("an agent captures as long as a pod is armed") {
   CHECK_FALSE(node.enrolment->captures());
 }
 
+TEST_CASE("an agent is the last to hold the listeners of what it captured while no proxy accepts for it") {
+  TestNode node;
+  CHECK(node.enrolment->held_by_proxies());  // all of none
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.enrolment->held_by_proxies());  // offered, and not yet captured
+  node.enrolment->accepting("shop/web");
+  CHECK(node.enrolment->held_by_proxies());
+  node.enrolment->proxy_gone();
+  CHECK_FALSE(node.enrolment->held_by_proxies());
+  node.proxy_synced();
+  CHECK_FALSE(node.enrolment->held_by_proxies());
+  node.enrolment->accepting("shop/web");
+  CHECK(node.enrolment->held_by_proxies());
+}
+
 TEST_CASE("listeners that no proxy gives back are opened anew") {
   TestNode node;
   node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
