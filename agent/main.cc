@@ -114,6 +114,24 @@ bool cni_options_fit(const AgentOptions& options, bool uninstalls) {
          (!installed || uninstalls || !options.cni_socket.empty());
 }
 
+// Reads them, too.
+bool durations_are_good(AgentOptions& options, const std::string& life, const std::string& linger) {
+  const auto seconds = parse_duration(life);
+  if (!seconds || seconds->count() < 10) {
+    log::error("--cert-ttl {}: at least 10s, as 24h, 30m or 10s", life);
+    return false;
+  }
+  options.certificate_life = *seconds;
+  if (linger.empty()) return true;
+  const auto lingers = parse_duration(linger);
+  if (!lingers) {
+    log::error("--linger {}: as 20s or 1m", linger);
+    return false;
+  }
+  options.linger = *lingers;
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -174,18 +192,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "weir-agent: --log-level {} is none of debug, info, warn, error\n", options.log_level);
     return 2;
   }
-  const auto seconds = parse_duration(life);
-  if (!seconds || seconds->count() < 10) {
-    log::error("--cert-ttl {}: at least 10s, as 24h, 30m or 10s", life);
-    return 2;
-  }
-  options.certificate_life = *seconds;
-  if (const auto seconds = parse_duration(linger)) {
-    options.linger = *seconds;
-  } else if (!linger.empty()) {
-    log::error("--linger {}: as 20s or 1m", linger);
-    return 2;
-  }
+  if (!durations_are_good(options, life, linger)) return 2;
   options.ca_controller = ca_kind == "controller";
   if (const auto code = commands.run()) return *code;
   if (*rotate) return ca_rotate(options);
