@@ -122,6 +122,7 @@ void App::derive_again() {
   if (!source_.source->not_synced().empty() || trust_.roots.empty()) return;
   const Objects& objects = source_.source->objects();
   const auto begun = Loop::Clock::now();
+  if (!std::exchange(remembered_, true)) cni_->remember(redirect_->known_pods());
   cni_->settle(objects);
   Derived derived = derive(
       {objects, options_.node, options_.trust_domain, announcements_->uids(), trust_, &cni_->addresses()});
@@ -158,9 +159,10 @@ Result<uint64_t> App::admit(int pid) {
     return refuse(
         "is in the cgroup v2 root, where its sockets cannot be told from applications': give it its own");
   }
-  if (!cgroup->other_pids.empty()) {
-    return refuse(fmt::format("shares cgroup {} with process {}: give it a cgroup of its own", cgroup->path,
-                              cgroup->other_pids.front()));
+  for (const int other : cgroup->other_pids) {
+    if (is_keeper_of(other, pid)) continue;
+    return refuse(
+        fmt::format("shares cgroup {} with process {}: give it a cgroup of its own", cgroup->path, other));
   }
   if (auto ok = redirect_->add_proxy_cgroup(cgroup->id); !ok) {
     metrics_.add("weir_agent_proxy_refused_total");

@@ -53,6 +53,8 @@ class App {
   std::string why_json(const std::string& pod) const;  // empty: there is no such pod
   // Empty: ready. Else what is still missing.
   std::string not_ready() const;
+  bool captures() const { return enrolment_->captures(); }
+  bool held_by_proxies() const { return enrolment_->held_by_proxies(); }
   const Metrics& metrics() const { return metrics_; }
 
  private:
@@ -115,6 +117,7 @@ class App {
   std::set<uint64_t> proxy_cgroups_;             // made known to capture
   std::map<std::string, std::map<std::string, std::string>> broken_;  // uid → check → what was found last
   size_t next_check_ = 0;
+  bool remembered_ = false;  // what an earlier agent captured was told to cni_
 };
 
 }  // namespace weir::agent

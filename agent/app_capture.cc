@@ -2,6 +2,7 @@
 #include "agent/app_capture.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sched.h>
 #include <sys/stat.h>
 
@@ -97,6 +98,15 @@ Status join_node_cgroup_namespace(const AgentOptions& options) {
                       errno);
   }
   return {};
+}
+
+bool is_keeper_of(int keeper, int pid) {
+  const auto stat = [](int of) { return read_small_file(fmt::format("/proc/{}/stat", of)).value_or(""); };
+  const std::string program = stat(keeper), kept = stat(pid);
+  // "PID (NAME) STATE PARENT ..."; the name may hold anything, but its last bracket is the last of all.
+  const size_t end = kept.rfind(')');
+  return program.starts_with(fmt::format("{} (weir-keep) ", keeper)) && end != std::string::npos &&
+         kept.substr(end).find(fmt::format(" {} ", keeper)) == 3;
 }
 
 Enrolment::Options App::enrolment_options() {

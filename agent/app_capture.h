@@ -16,4 +16,7 @@ CniInstall::Options cni_install_options(const AgentOptions& options);
 // In a container: sees cgroups as the node's first process does, with this and every later thread. Before any other.
 Status join_node_cgroup_namespace(const AgentOptions& options);
 
+// Whether `keeper` is the weir-keep that started `pid`: it shares that one's cgroup, and makes no socket in it.
+bool is_keeper_of(int keeper, int pid);
+
 }  // namespace weir::agent

@@ -114,11 +114,29 @@ bool cni_options_fit(const AgentOptions& options, bool uninstalls) {
          (!installed || uninstalls || !options.cni_socket.empty());
 }
 
+// Reads them, too.
+bool durations_are_good(AgentOptions& options, const std::string& life, const std::string& linger) {
+  const auto seconds = parse_duration(life);
+  if (!seconds || seconds->count() < 10) {
+    log::error("--cert-ttl {}: at least 10s, as 24h, 30m or 10s", life);
+    return false;
+  }
+  options.certificate_life = *seconds;
+  if (linger.empty()) return true;
+  const auto lingers = parse_duration(linger);
+  if (!lingers) {
+    log::error("--linger {}: as 20s or 1m", linger);
+    return false;
+  }
+  options.linger = *lingers;
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   AgentOptions options;
-  std::string life = "24h", root_id;
+  std::string life = "24h", linger, root_id;
   CLI::App cli("weir-agent: reads the cluster, captures pods, keeps the node's proxy in step");
   cli.set_version_flag("--version", WEIR_VERSION);
   cli.add_option("--node", options.node, "name of this node")->check([](const std::string& name) {
@@ -129,6 +147,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   cli.add_flag("--take-over", options.take_over,
                "ask an agent that runs on this node already to hand it over, and hand it over when asked");
+  cli.add_option(
+      "--linger", linger,
+      "with --take-over: how long to go on after SIGTERM, until another asks, while pods are captured");
   cli.add_option("--shared-dir", options.shared_dir, "announcements, shared by all nodes")
       ->capture_default_str();
   std::string ca_kind = "embedded";
@@ -171,12 +192,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "weir-agent: --log-level {} is none of debug, info, warn, error\n", options.log_level);
     return 2;
   }
-  const auto seconds = parse_duration(life);
-  if (!seconds || seconds->count() < 10) {
-    log::error("--cert-ttl {}: at least 10s, as 24h, 30m or 10s", life);
-    return 2;
-  }
-  options.certificate_life = *seconds;
+  if (!durations_are_good(options, life, linger)) return 2;
   options.ca_controller = ca_kind == "controller";
   if (const auto code = commands.run()) return *code;
   if (*rotate) return ca_rotate(options);

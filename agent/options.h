@@ -19,6 +19,9 @@ struct AgentOptions {
   std::filesystem::path state_dir = "/var/lib/weir/state";
   bool take_over =
       false;  // from an agent that runs, and by one that comes: else the second to come is an error
+  // After SIGTERM, while pods are captured: how long to go on until a successor asks. Without one, somebody must hold their
+  // listeners.
+  std::chrono::seconds linger{0};
   std::filesystem::path shared_dir = "/var/lib/weir/shared";
   std::filesystem::path ca_dir = "/var/lib/weir/ca";
   bool ca_controller = false;  // weir-controller signs; else this agent, by ca_dir

@@ -19,9 +19,16 @@ using namespace std::chrono_literals;
 
 constexpr auto kLook = 100ms;
 constexpr auto kPredecessorWait = 60s;  // it closes what it has in much less
+constexpr auto kProxyWait = 15s;        // to have all listeners, before they are handed over
 constexpr auto kSuccessorGone = 3s;     // the lock was free for so long: nobody takes it
 
 enum class Ended { signalled, failed, handed_over };
+
+// What makes an agent end its service.
+struct Reasons {
+  bool told = false;   // by a signal
+  bool asked = false;  // by a successor
+};
 
 int complain(const Error& error) {
   log::error("{}", error.describe());
@@ -34,24 +41,38 @@ bool signalled(int signals, std::chrono::milliseconds wait) {
   if (::poll(&polled, 1, static_cast<int>(wait.count())) <= 0) return false;
   signalfd_siginfo info{};
   if (::read(signals, &info, sizeof(info)) != sizeof(info)) return false;
-  log::info("signal {}: ending; every captured pod stays captured", info.ssi_signo);
+  log::info("signal {}", info.ssi_signo);
   return true;
 }
 
-void look_for_successor(Loop& loop, const Turn& turn, Ended& ended) {
-  loop.after(kLook, [&] {
-    if (!turn.is_asked()) return look_for_successor(loop, turn, ended);
-    ended = Ended::handed_over;
+// What this agent alone holds ends with it: so it waits until a proxy would give it to the successor. Where none comes, the
+// successor opens anew.
+void look_for_successor(Loop& loop, const Turn& turn, const App& app, Reasons& reasons, int looks = 0) {
+  loop.after(kLook, [&loop, &turn, &app, &reasons, looks] {
+    if (!turn.is_asked()) return look_for_successor(loop, turn, app, reasons);
+    if (!app.held_by_proxies() && looks * kLook < kProxyWait)
+      return look_for_successor(loop, turn, app, reasons, looks + 1);
+    reasons.asked = true;
     loop.stop();
   });
 }
 
+// Told to end: at once, or, where a successor may be on its way, when it asks. The node's pod may have been deleted: both its
+// processes end, and the DaemonSet's next starts them anew some seconds later. Nobody would hold the listeners of the
+// captured pods meanwhile.
+void end_in_time(Loop& loop, const AgentOptions& options, const App& app, Reasons& reasons) {
+  const bool again = std::exchange(reasons.told, true);
+  if (again || !options.take_over || options.linger == 0s || !app.captures()) {
+    log::info("ending; every captured pod stays captured");
+    return loop.stop();
+  }
+  log::info("going on for {} s, or until a successor asks: pods are captured", options.linger.count());
+  loop.after(options.linger, [&loop] { loop.stop(); });
+}
+
 Ended serve(const AgentOptions& options, Turn& turn, int signals) {
   Loop loop;
-  Ended ended = Ended::signalled;
-  loop.watch(signals, POLLIN, [&](short) {
-    if (signalled(signals, 0ms)) loop.stop();
-  });
+  Reasons reasons;
   auto app = App::start(loop, options);
   turn.taken();
   if (!app) {
@@ -63,11 +84,14 @@ Ended serve(const AgentOptions& options, Turn& turn, int signals) {
     complain(ok.error());
     return Ended::failed;
   }
+  loop.watch(signals, POLLIN, [&](short) {
+    if (signalled(signals, 0ms)) end_in_time(loop, options, **app, reasons);
+  });
   log::info("weir-agent {} runs on node {}, reading {}", WEIR_VERSION, options.node,
             options.kubernetes ? "the API server's objects" : options.source_dir.string());
-  if (options.take_over) look_for_successor(loop, turn, ended);
+  if (options.take_over) look_for_successor(loop, turn, **app, reasons);
   loop.run();
-  return ended;
+  return reasons.told ? Ended::signalled : Ended::handed_over;
 }
 
 // Waits until the agent that is active has let go. False: a signal came.

@@ -19,7 +19,7 @@ import tempfile
 USER = 65532  # `weir` in the image; the node's two containers run as root, with few capabilities
 # image: (programs, entry point, user)
 IMAGES = {
-    "node": (("weir-proxy", "weir-agent", "weirctl", "weir-cni"), None, "0:0"),
+    "node": (("weir-proxy", "weir-agent", "weirctl", "weir-cni", "weir-keep"), None, "0:0"),
     "controller": (("weir-controller",), "/usr/local/bin/weir-controller", f"{USER}:{USER}"),
 }
 PASSWD = f"""root:x:0:0:root:/:/sbin/nologin

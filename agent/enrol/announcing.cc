@@ -13,13 +13,12 @@ void Enrolment::announce(Pod& pod) {
     if (found == pods_.end() || found->second.last_word != word) return;
     Pod& pod = found->second;
     pod.announced = done.has_value();
-    if (done) {
-      pod.error.clear();
-      return;
+    pod.error = done ? std::string() : "announcing: " + done.error().describe();
+    if (!done) {
+      log::error("pod {}: {}", pod.spec.name.text(), pod.error);
+      start_timer(pod, kEnrolRetryMax, &Enrolment::announce);
     }
-    pod.error = "announcing: " + done.error().describe();
-    log::error("pod {}: {}", pod.spec.name.text(), pod.error);
-    start_timer(pod, kEnrolRetryMax, &Enrolment::announce);
+    if (options_.changed) options_.changed(uid);
   });
 }
 

@@ -52,7 +52,8 @@ Status Cni::listen() {
     const Pod* pod = find_starting(hooks_.objects(), {question.ns, question.name}, question.uid);
     const auto status = pod == nullptr ? std::nullopt : hooks_.pod(pod->uid());
     answer(id, cni::Verdict::refused, true,
-           !status                 ? std::string("the pod cannot be captured yet")
+           !status                               ? std::string("the pod cannot be captured yet")
+           : status->state == PodState::captured ? "the pod is captured, and not yet announced to its peers"
            : status->error.empty() ? fmt::format("the pod is {} still", weir::agent::label(status->state))
                                    : "the pod cannot be captured yet: " + status->error);
   };
@@ -114,7 +115,8 @@ void Cni::look(CniServer::Id id) {
   }
   const auto given = finder_.given(pod->uid());
   const bool this_one = !given.empty() && namespace_id(given) == status.value_or(PodStatus{}).netns;
-  if (captured && this_one) answer(id, cni::Verdict::captured, false, "");
+  const bool announced = status && (status->announced || !status->error.empty());
+  if (captured && this_one && announced) answer(id, cni::Verdict::captured, false, "");
 }
 
 void Cni::judge_unseen(CniServer::Id id, Asked& one) {

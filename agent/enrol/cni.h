@@ -8,8 +8,9 @@
 //
 // Concept: whether a pod is enrolled is said by its object's and its namespace's labels, as everywhere; how it is
 // captured is Enrolment's affair, and this only hands it the namespace and waits. Questions are looked at again whenever
-// objects or enrolment changed. A captured pod may start before its announcement is out and before its proxy accepts:
-// its connections wait, none passes by.
+// objects or enrolment changed. A captured pod may start before its proxy accepts: its connections wait, none passes by. It
+// starts once it is announced, as peers would else dial it in plaintext as soon as it is ready; but not if that failed:
+// without the API server nobody learns of the pod at all.
 // Owner: the app. Thread: the loop's. Lifetime: ends before Enrolment and the finder.
 #include <filesystem>
 #include <functional>
@@ -51,6 +52,8 @@ class Cni {
 
   // For derive().
   const StandInAddresses& addresses() const { return starting_.addresses(); }
+  // Before the first derivation: pods that an earlier agent captured at their start, and that start still.
+  void remember(const std::vector<KnownPod>& captured) { starting_.remember(captured, hooks_.objects()); }
   // Before deriving from objects that changed.
   void settle(const Objects& objects);
   // After it: the list on disk, and the questions that wait for news. The source must have seen everything once.

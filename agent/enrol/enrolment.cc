@@ -88,6 +88,8 @@ void Enrolment::adopt_known() {
     pod.announced = pod.told = announcements_.uids().contains(known.spec.uid);
     pod.state = PodState::adopting;
     if (pod.armed) verify(pod);
+    // Mended with new ones, as nobody had the old any more: then there is nothing to wait for.
+    if (!pod.has_listeners) pod.has_listeners = capture_.listeners(known.spec.uid).has_value();
     start_timer(pod, options_.adoption_wait, &Enrolment::enrol);
   }
 }
@@ -113,11 +115,18 @@ void Enrolment::set_wanted(const std::vector<LocalPodSpec>& wanted, const std::s
     if (pod.wanted && !uids.contains(uid)) leave(pod, !alive.contains(uid));
   }
   if (!first) return;
+  take_early();
   for (const auto& uid : announcements_.own()) {
     if (pods_.contains(uid)) continue;
     log::warn("pod {}: an earlier agent's announcement is withdrawn, its capture is gone", uid);
     withdraw_orphan(uid);
   }
+}
+
+// Listeners that a proxy gave back before anything was known of pods.
+void Enrolment::take_early() {
+  for (auto& given : std::exchange(early_, {})) old_listeners(std::move(given));
+  if (early_gone_) proxy_gone();
 }
 
 // The wanted form of a pod that is known already.
@@ -130,6 +139,8 @@ void Enrolment::update(Pod& pod, const LocalPodSpec& spec) {
     if (pod.state == PodState::leaving) {
       loop_.cancel(std::exchange(pod.timer, 0));
       pod.state = PodState::captured;
+      if (pod.netns == NamespaceId{})
+        return enrol(pod);  // an earlier agent's, which this one has not looked at
       announce(pod);
     } else if (pod.state == PodState::draining) {
       start_timer(pod, std::chrono::seconds(2), &Enrolment::finish_draining);
@@ -263,6 +274,11 @@ void Enrolment::proxy_synced(const std::function<bool(const PodDescriptors&)>& t
 }
 
 void Enrolment::old_listeners(GivenBack given) {
+  if (!adopted_) {
+    early_.push_back(std::move(given));
+    early_gone_ = false;
+    return;
+  }
   const auto found = pods_.find(given.uid);
   if (found == pods_.end()) {
     channel_.gone(given.uid, true);
@@ -332,6 +348,15 @@ PodStatus Enrolment::status_of(const Pod& pod) {
 bool Enrolment::has_identity(const std::string& identity) const {
   return std::ranges::any_of(pods_,
                              [&](const auto& entry) { return entry.second.spec.identity == identity; });
+}
+
+bool Enrolment::captures() const {
+  return std::ranges::any_of(pods_, [](const auto& entry) { return entry.second.armed; });
+}
+
+bool Enrolment::held_by_proxies() const {
+  return std::ranges::all_of(pods_,
+                             [](const auto& entry) { return !entry.second.armed || entry.second.accepting; });
 }
 
 bool Enrolment::settled() const {

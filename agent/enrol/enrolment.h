@@ -65,7 +65,8 @@ class Enrolment {
  public:
   struct Options {
     std::function<Result<FoundNetns>(const LocalPodSpec&, const std::filesystem::path& known)> find_netns;
-    std::function<void(const std::string& uid)> changed;  // it was captured, or a try failed; may be empty
+    std::function<void(const std::string& uid)>
+        changed;  // captured, announced, or a try failed; may be empty
     std::function<void(FoundAs, uint64_t older_ended, uint64_t older_left)>
         found;                                      // once a capture; the same
     std::chrono::milliseconds adoption_wait{3000};  // for the running proxy to give listeners back
@@ -101,6 +102,10 @@ class Enrolment {
   bool has_identity(const std::string& identity) const;
   // A proxy is connected and accepts for every pod, and no pod waits.
   bool settled() const;
+  // Some pod is captured: without listeners, which this process may be the last to hold, it could only be refused.
+  bool captures() const;
+  // Every captured pod's listeners are held by a proxy, too, which gives them back to the next agent.
+  bool held_by_proxies() const;
 
  private:
   struct Pod {
@@ -129,6 +134,7 @@ class Enrolment {
   };
 
   void adopt_known();
+  void take_early();
   void update(Pod& pod, const LocalPodSpec& spec);
   void enrol(Pod& pod);
   void retry_later(Pod& pod, std::string why);
@@ -157,6 +163,9 @@ class Enrolment {
   Options options_;
   std::map<std::string, Pod> pods_;
   bool adopted_ = false;
+  // Given back before adopted_, as a proxy is sooner back than the API server's lists; and whether that proxy has gone since.
+  std::vector<GivenBack> early_;
+  bool early_gone_ = false;
   std::map<std::string, Loop::TimerId> orphans_;  // uids announced by an earlier agent, that are no pods here
   Loop::TimerId check_timer_ = 0;
 };

@@ -77,6 +77,7 @@ void Enrolment::released(const std::string& uid) {
 }
 
 void Enrolment::proxy_gone() {
+  early_gone_ = !adopted_;
   std::vector<std::string> draining;
   for (auto& [uid, pod] : pods_) {
     pod.offered = pod.accepting = pod.release_pending = false;

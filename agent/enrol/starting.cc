@@ -24,6 +24,15 @@ bool api_agrees(const std::vector<std::string>& api, const std::vector<std::stri
 
 }  // namespace
 
+void StartingPods::remember(const std::vector<KnownPod>& captured, const Objects& objects) {
+  for (const auto& [name, pod] : objects.pods) {
+    if (!pod.addresses.empty() || pod.ended()) continue;
+    const auto known = std::ranges::find_if(
+        captured, [&](const KnownPod& one) { return one.armed && one.spec.uid == pod.uid(); });
+    if (known != captured.end()) add(pod.uid(), known->spec.addresses);
+  }
+}
+
 std::vector<std::string> StartingPods::settle(const Objects& objects) {
   std::vector<std::string> done;
   if (pods_.empty()) return done;

@@ -11,12 +11,15 @@
 
 #include "agent/derive/derive.h"
 #include "agent/model/objects.h"
+#include "agent/redirect/redirect.h"
 
 namespace weir::agent {
 
 class StartingPods {
  public:
   void add(const std::string& uid, std::vector<std::string> addresses) { pods_[uid] = std::move(addresses); }
+  // Of an earlier agent, whose capture tells them: pods that have no address in the API yet would else count as none.
+  void remember(const std::vector<KnownPod>& captured, const Objects& objects);
   void forget(const std::string& uid) { pods_.erase(uid); }
   bool contains(const std::string& uid) const { return pods_.contains(uid); }
 

@@ -27,11 +27,10 @@ class Mesh:
         return {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in found
                 if "deletionTimestamp" not in pod["metadata"]}
 
-    def restarts(self):
-        """{pod/container: restarts} of every container of Weir."""
-        found = json.loads(self.kubectl("get", "pods", "-o", "json"))["items"]
-        return {f"{pod['metadata']['name']}/{state['name']}": state["restartCount"]
-                for pod in found for state in pod["status"].get("containerStatuses", [])}
+    def processes(self, program):
+        """{node: pids of that program}: what is started again in its container has the same container and another pid."""
+        return {node.name: sorted(node.inside("pgrep", "-x", program[:15], check=False).split())
+                for node in self.cluster.nodes}
 
     def log(self, container, since=None):
         """The lines of a container of every weir-node pod: text, oldest first for each pod."""

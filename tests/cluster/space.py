@@ -133,12 +133,13 @@ class Space:
         flags += [f"--{name}={value}" for name, value in options.items()]
         return answers(self.exec(client, "/usr/local/bin/client", url, f"--count={count}", *flags, check=False, timeout=120))
 
-    def load(self, client, url, seconds, every="10ms", keep=False):
-        """A Popen of a client that sends for so long; `tally` waits for it."""
+    def load(self, client, url, seconds=None, every="10ms", keep=False):
+        """A Popen of a client that sends for so long, or until `tally` ends it."""
+        lasting = ["--lasting=24h", "--until-closed"] if seconds is None else [f"--lasting={seconds}s"]
         argv = [self.cluster.control_plane.bin / "kubectl", f"--kubeconfig={self.cluster.control_plane.kubeconfig}",
-                "-n", self.name, "exec", client, "--", "/usr/local/bin/client", url, f"--lasting={seconds}s", f"--every={every}",
+                "-n", self.name, "exec", "-i", client, "--", "/usr/local/bin/client", url, *lasting, f"--every={every}",
                 f"--keep={str(keep).lower()}", "--timeout=15s"]
-        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 class Watcher:
@@ -176,8 +177,8 @@ class Watcher:
 
 
 def tally(load, timeout=120):
-    """({status or "failed": count}, what was printed) of a load."""
-    text, _ = load.communicate(timeout=timeout)
+    """({status or "failed": count}, what was printed) of a load, which ends now if it was not to last for some time."""
+    text, _ = load.communicate(timeout=timeout)  # and closes its standard input
     found = re.search(r"^tally(.*)$", text, re.M)
     assert found, f"the load ended early: {text}"
     return {key: int(value) for key, _, value in (part.partition("=") for part in found[1].split())}, text

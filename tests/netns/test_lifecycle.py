@@ -1,5 +1,6 @@
 """Proxies and agents that are killed, drain, come back; files that are no good. Fail closed all the while."""
 
+import os
 import signal
 import socket
 import threading
@@ -73,6 +74,24 @@ def test_connections_begun_while_the_proxy_is_down_wait_and_are_served_by_its_su
         for each in waiting:
             each.result()
     assert not wire.holds(SECRET)
+
+
+def test_a_proxy_that_weir_keep_starts_again_is_let_in_though_it_shares_its_cgroup(mesh, monkeypatch):
+    weir = mesh.lab.weir("node-1")
+    command = weir.proxy_command
+    weir.stop("proxy")
+    with monkeypatch.context() as patched:
+        patched.setattr(weir, "proxy_command", lambda: [weir.program("weir-keep"), *command()])
+        restart(mesh, "node-1", "proxy")
+    try:
+        assert eventually(lambda: mesh.alice.reaches(mesh.echo_2.v4))
+        killed, = set(weir.cgroup("proxy").pids()) - {weir.pid("proxy")}
+        os.kill(killed, KILL)
+        Later(mesh.alice.echo, mesh.echo_2.v4).result()  # dialled meanwhile: it waits, and is served
+        assert set(weir.cgroup("proxy").pids()) - {killed, weir.pid("proxy")}
+    finally:
+        weir.stop("proxy")
+        restart(mesh, "node-1", "proxy")
 
 
 def test_a_killed_agent_is_not_noticed_and_its_successor_adopts_what_runs(mesh):

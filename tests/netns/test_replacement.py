@@ -4,6 +4,7 @@ The successor gets the same listeners from the agent and is ready before its pre
 new work, serves what it has, and stays until its last connection ends or its drain limit. `WEIR_REPLACEMENTS`: how often.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -220,6 +221,32 @@ def test_an_agent_hands_its_node_over_and_takes_it_back_when_its_successor_dies(
     flow.sendall(b"still")
     assert read_exactly(flow, 5) == b"still"
     flow.close()
+
+
+def test_a_node_whose_pod_is_deleted_keeps_its_listeners_for_the_next(mesh, monkeypatch):
+    """Both processes are told to end at once, and the next two start a second later, the agent first: nobody is refused."""
+    weir = mesh.lab.weir("node-1")
+    command = weir.agent_command
+    monkeypatch.setattr(weir, "agent_command", lambda: [*command(), "--linger", "20s"])
+    os.kill(weir.start_beside("agent")[0], signal.SIGTERM)
+    mesh.settle()
+    old, proxy = weir.cgroup("agent"), weir.cgroup("proxy")
+    for role in ("agent", "proxy"):
+        os.kill(weir.pid(role), signal.SIGTERM)
+    eventually(lambda: not proxy.pids(), 10)
+    with concurrent.futures.ThreadPoolExecutor(12) as beside:
+        waiting = [beside.submit(mesh.alice.echo, mesh.web_2.v4) for _ in range(10)]
+        time.sleep(1)
+        assert old.pids() and not any(one.done() for one in waiting), "refused, as nobody holds the listeners"
+        agent = beside.submit(weir.start_beside, "agent", 30)
+        time.sleep(1)
+        assert old.pids(), "it handed over what no proxy could give its successor"
+        weir.start_beside("proxy")
+        agent.result(30)
+        for one in waiting:
+            one.result(20)
+    eventually(lambda: not old.pids(), 10)
+    mesh.settle()
 
 
 def test_a_node_is_upgraded_as_a_pod_is_surged_and_nobody_notices(mesh):

@@ -68,10 +68,12 @@ struct CniNode {
     pod.meta.labels = std::move(labels);
     return objects.pods[{"shop", "web"}] = pod;
   }
-  void capture(NamespaceId id) {
+  void capture(NamespaceId id, bool announced = true, const std::string& error = {}) {
     PodStatus status;
     status.state = PodState::captured;
     status.armed = true;
+    status.announced = announced;
+    status.error = error;
     status.netns = id;
     pods["u1"] = status;
     cni->enrolment_changed();
@@ -139,6 +141,46 @@ TEST_CASE("an enrolled pod is told to enrolment and may start once it is capture
   CHECK(node.cni->waiting() == 0);
   CHECK(node.derived == 1);
   CHECK(node.verdicts == std::vector<std::string>{"captured"});
+}
+
+TEST_CASE("a captured pod may start once it is announced, or when that has failed") {
+  for (const bool fails : {false, true}) {
+    CniNode node;
+    node.add_namespace("shop", kEnabled);
+    node.add_pod();
+    Plugin plugin(node);
+    node.capture(netns_id(), false);
+    CHECK(plugin.answer().empty());
+    node.capture(netns_id(), !fails, fails ? "announcing: no API server" : "");
+    CHECK(plugin.answer() == "captured");
+  }
+  CniNode node;
+  node.add_namespace("shop", kEnabled);
+  node.add_pod();
+  Plugin plugin(node, "ADD", 50);
+  node.capture(netns_id(), false);
+  node.wait(60);
+  CHECK(plugin.answer().find("not yet announced") != std::string::npos);
+}
+
+TEST_CASE("a pod that an earlier agent captured at its start keeps those addresses until the API has any") {
+  CniNode node;
+  node.add_namespace("shop", kEnabled);
+  node.add_pod();
+  KnownPod known{.spec = {.uid = "u1", .netns_path = {}, .addresses = {"10.0.0.9"}}, .armed = true};
+  KnownPod gone = known, never = known;
+  gone.spec.uid = "u2";
+  never.armed = false;
+  node.cni->remember({gone, never});
+  CHECK(node.cni->addresses().empty());
+  node.cni->remember({gone, known});
+  node.cni->settle(node.objects);
+  CHECK(node.cni->addresses() == StandInAddresses{{"u1", {"10.0.0.9"}}});
+  node.objects.pods[{"shop", "web"}].addresses = {"10.0.0.9"};
+  node.cni->settle(node.objects);
+  CHECK(node.cni->addresses().empty());
+  node.cni->remember({known});
+  CHECK(node.cni->addresses().empty());  // the API's word counts
 }
 
 TEST_CASE("labels of pod and namespace decide, the pod's first, and what is not enrolled starts at once") {

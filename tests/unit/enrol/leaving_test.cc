@@ -93,6 +93,88 @@ TEST_CASE("a restarted agent takes back what the proxy holds and uncaptures noth
   CHECK(node.did() == "offer shop/web to it");  // which has it, and says so again
 }
 
+namespace {
+
+GivenBack listeners_of_web() {
+  GivenBack given{"shop/web", 15001, Fd(), {}, {}};
+  given.outbound.emplace_back(::eventfd(0, 0));
+  given.inbound.emplace_back(::eventfd(0, 0));
+  return given;
+}
+
+}  // namespace
+
+TEST_CASE("listeners that a proxy gives back before the objects are read are kept until they are") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
+  node.capture.served_elsewhere = true;
+  node.start();
+  node.enrolment->old_listeners(listeners_of_web());
+  CHECK(node.did().empty());  // above all it is not told to let go of the pod
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.did() == "adopt shop/web, prepare shop/web, arm shop/web");
+  CHECK(node.pod().accepting);
+}
+
+TEST_CASE("they are kept although their proxy dies before, and offered to the next") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
+  node.start();
+  node.enrolment->old_listeners(listeners_of_web());
+  node.enrolment->proxy_gone();
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.did() == "adopt shop/web, prepare shop/web, arm shop/web");
+  CHECK_FALSE(node.pod().accepting);
+  node.proxy_synced();
+  CHECK(node.did() == "offer shop/web as spiffe://x");
+}
+
+TEST_CASE("what was given back early of a pod that nobody wants any more is let go of") {
+  TestNode node;
+  node.start();
+  node.enrolment->old_listeners(listeners_of_web());
+  node.enrolment->set_wanted({}, {});
+  CHECK(node.did() == "removed shop/web");
+}
+
+TEST_CASE("a pod of an earlier agent that is wanted a little later than others is looked at like those") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, true}};
+  node.capture.holds["shop/web"] = true;
+  node.start();
+  node.enrolment->set_wanted({}, kAlive);  // as while its object has no address
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.did() == "prepare shop/web, offer shop/web as spiffe://x, arm shop/web");
+  node.wait(40);
+  CHECK(node.did().empty());  // its namespace is the one it was
+}
+
+TEST_CASE("an agent captures as long as a pod is armed") {
+  TestNode node;
+  CHECK_FALSE(node.enrolment->captures());
+  node.connected = false;
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.enrolment->captures());
+  node.enrolment->set_wanted({}, {});
+  node.wait(20);
+  CHECK_FALSE(node.enrolment->captures());
+}
+
+TEST_CASE("an agent is the last to hold the listeners of what it captured while no proxy accepts for it") {
+  TestNode node;
+  CHECK(node.enrolment->held_by_proxies());  // all of none
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.enrolment->held_by_proxies());  // offered, and not yet captured
+  node.enrolment->accepting("shop/web");
+  CHECK(node.enrolment->held_by_proxies());
+  node.enrolment->proxy_gone();
+  CHECK_FALSE(node.enrolment->held_by_proxies());
+  node.proxy_synced();
+  CHECK_FALSE(node.enrolment->held_by_proxies());
+  node.enrolment->accepting("shop/web");
+  CHECK(node.enrolment->held_by_proxies());
+}
+
 TEST_CASE("listeners that no proxy gives back are opened anew") {
   TestNode node;
   node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};

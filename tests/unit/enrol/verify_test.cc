@@ -25,7 +25,7 @@ TEST_CASE(
   CHECK(node.reports == Reports{"uncaptured 0 3"});
   CHECK(node.pod().found == FoundAs::uncaptured);
   CHECK(node.pod().older_left == 3);
-  CHECK(node.changes == Reports{"shop/web"});
+  CHECK(node.changes == Reports{"shop/web", "shop/web"});  // captured, announced
 
   TestNode later;
   later.connected = false;
@@ -64,6 +64,19 @@ TEST_CASE("a broken capture is mended before anything else, and what bypassed it
   CHECK(node.did() == "prepare shop/web, arm shop/web, destroy_old shop/web");
   CHECK(node.reports == Reports{"broken 2 0"});
   CHECK(node.pod().found == FoundAs::broken);
+}
+
+TEST_CASE(
+    "a pod whose listeners nobody had any more is offered with the new ones as soon as there is a proxy") {
+  TestNode node;
+  node.capture.known = {{{"shop/web", node.path / "netns" / "pod1", {"10.0.0.1"}}, true, false}};
+  node.start();
+  node.capture.checks = {{"listeners", false, "nobody is in the outbound slot"}};
+  node.enrolment->set_wanted({web()}, kAlive);
+  CHECK(node.did() == "prepare shop/web, arm shop/web");  // opened by prepare
+  node.capture.served_elsewhere = true;                   // by this agent
+  node.proxy_synced();
+  CHECK(node.did() == "prepare shop/web, offer shop/web as spiffe://x, arm shop/web");
 }
 
 TEST_CASE(

@@ -42,6 +42,7 @@ func client(args []string) {
 	timeout := flags.Duration("timeout", 10*time.Second, "of one request")
 	every := flags.Duration("every", 0, "pause between two requests")
 	lasting := flags.Duration("lasting", 0, "send for that long, whatever --count says, and print one line of tallies")
+	untilClosed := flags.Bool("until-closed", false, "with --lasting: no longer than standard input is open")
 	watch := flags.Bool("watch", false, "with --lasting: a line for each answer, its time and its fields as JSON")
 	keep := flags.Bool("keep", false, "keep the connection")
 	flags.Parse(rest)
@@ -57,7 +58,7 @@ func client(args []string) {
 		return
 	}
 	if *lasting > 0 {
-		tally(h, target, *lasting, *every)
+		tally(h, target, *lasting, *every, *untilClosed)
 		return
 	}
 	failed := 0
@@ -81,29 +82,50 @@ func client(args []string) {
 	}
 }
 
-// tally is the load of the tests: statuses and errors are counted, and each error is printed once.
-func tally(h *http.Client, target string, lasting, every time.Duration) {
+// tally is the load of the tests: statuses and errors are counted, and what is not a 200 is printed with its times, the
+// first hundreds.
+func tally(h *http.Client, target string, lasting, every time.Duration, untilClosed bool) {
 	seen := map[string]int{}
-	for end := time.Now().Add(lasting); time.Now().Before(end); time.Sleep(every) {
-		response, err := h.Get(target)
-		if err != nil {
-			seen["failed"]++
-			if seen[err.Error()]++; seen[err.Error()] == 1 {
-				fmt.Printf("%s %v\n", time.Now().UTC().Format("15:04:05.000"), err)
-			}
-			continue
+	closed := make(chan struct{})
+	if untilClosed {
+		go func() { io.Copy(io.Discard, os.Stdin); close(closed) }()
+	}
+	told := 0
+	tell := func(begun time.Time, what any) {
+		if told++; told <= 300 {
+			fmt.Printf("%s %4d ms: %v\n", begun.UTC().Format("15:04:05.000"), time.Since(begun).Milliseconds(), what)
 		}
-		io.Copy(io.Discard, response.Body)
-		response.Body.Close()
-		seen[strconv.Itoa(response.StatusCode)]++
+	}
+	for end := time.Now().Add(lasting); time.Now().Before(end); {
+		begun := time.Now()
+		if status, body, err := get(h, target); err != nil {
+			seen["failed"]++
+			tell(begun, err)
+		} else if seen[strconv.Itoa(status)]++; status != http.StatusOK {
+			tell(begun, fmt.Sprintf("%d %.200q", status, body))
+		}
+		select {
+		case <-closed:
+			end = time.Now()
+		case <-time.After(every):
+		}
 	}
 	line := "tally"
 	for name, count := range seen {
-		if name == "failed" || len(name) == 3 {
-			line += fmt.Sprintf(" %s=%d", name, count)
-		}
+		line += fmt.Sprintf(" %s=%d", name, count)
 	}
 	fmt.Println(line)
+}
+
+// get is one request, its answer read to the end: an answer that is cut off is an error.
+func get(h *http.Client, target string) (int, []byte, error) {
+	response, err := h.Get(target)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response.StatusCode, body, err
 }
 
 // watchAnswers tells each answer with the time at which it was there.
