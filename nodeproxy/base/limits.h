@@ -110,7 +110,7 @@ inline constexpr size_t refusal_pods = 512;                // that they are kept
 // Counts.
 inline constexpr uint32_t sessions_per_lane = 100;
 inline constexpr uint32_t lanes_per_destination =
-    40;  // per source pod, destination and worker: 4,000 sessions
+    40;                                            // per source pod, destination and worker: 4,000 sessions
 inline constexpr uint32_t verified_chains = 4096;  // of peers, remembered by a worker
 inline constexpr uint32_t ticket_peers = 1024;     // that a worker keeps tickets for
 inline constexpr uint32_t tickets_per_peer = 4;    // lanes that may be resumed at the same time

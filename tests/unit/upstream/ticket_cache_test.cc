@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 const tls::WallTime kNow{1'000'000s};
 const LaneKey kKey{"pod", *Ip::parse("10.0.1.1"), *SocketAddress::parse("10.0.2.1:80"),
-                   "spiffe://cluster.local/ns/a/sa/b"};
+                   "spiffe://cluster.local/ns/a/sa/b", "pod there"};
 
 tls::Ticket ticket(uint64_t generation = 7, tls::WallTime until = kNow + 1h) {
   static const bssl::UniquePtr<SSL_CTX> context(SSL_CTX_new(TLS_with_buffers_method()));
