@@ -31,6 +31,8 @@ class OutboundFlow final : public Flow {
   std::vector<uint64_t> tried;
   balance::State::Lease lease;
   Early early;
+  // An application may have been given these bytes by a session whose fate is not known: no other may be.
+  bool in_doubt = false;
   std::unique_ptr<telemetry::Record> destination_record;  // of a one-pass flow: the other reporter's
 
   void publish_bytes() override {
@@ -183,6 +185,7 @@ io::Task<Status> by_lane(OutboundFlow& flow, Hop hop) {
   if (!opened) co_return opened;
   const Status through = co_await flow.early.until_opened(context.driver, flow.client, session);
   if (!through) {
+    flow.in_doubt = !session.untouched();
     session.abandon(through.error().reason);
     co_return through;
   }
@@ -232,7 +235,7 @@ io::Task<Status> opaque(OutboundFlow& flow) {
     }
     const bool more = hop->endpoint_id != 0, by_lane = hop->way == upstream::Way::lane;
     last = co_await one_try(flow, std::move(*hop));
-    if (last || flow.why) co_return last;
+    if (last || flow.why || flow.in_doubt) co_return last;
     // GOAWAY and OPEN crossed: the endpoint's proxy is being replaced, and its successor answers at the same address.
     if (by_lane && last.error().reason == Reason::draining) {
       if (more) flow.tried.pop_back();

@@ -32,8 +32,9 @@ class SessionStream final : private SessionEvents {
   bool leaving() const { return session_ && carrier_->lane().goaway_received(); }
   // The peer said that nothing of it reached an application: another endpoint may be tried.
   bool retryable() const { return retryable_; }
-  // More: it is proved that nothing did. A lane that broke before OPENED came back proves it only if no byte had left.
-  bool untouched() const { return untouched_; }
+  // More: it is proved that nothing did. A lane that broke before OPENED came back, and an OPEN that there was no answer
+  // to, prove it only if no byte had left.
+  bool untouched() const { return failed_ ? untouched_ : !session_ || session_->bytes_sent() == 0; }
   // Notified when it is opened or has failed; also by whoever wants the waiter to look.
   io::Signal& opened_signal() { return opened_; }
 

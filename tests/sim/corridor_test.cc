@@ -303,9 +303,10 @@ void random_history(uint64_t seed, bool faults) {
   Mesh mesh(seed);
   if (faults)
     mesh.world.set_faults({.error = 2'000, .reset = 2'000, .open_error = 10'000, .accept_ends = 10'000});
+  mesh.add_replica();
   std::vector<std::unique_ptr<Story>> stories;
   std::map<uint16_t, Story*> by_salt;
-  mesh.world.listen_app(kServer, 1).on_accept = [&](io::SimApp& app) {
+  const auto on_accept = [&](io::SimApp& app) {
     // The first two bytes of the question say whose it is.
     app.on_change = [&](io::SimApp& server) {
       if (server.received().size() < 2) return;
@@ -321,10 +322,15 @@ void random_history(uint64_t seed, bool faults) {
         story.server = &server;
         if (story.server_resets) return server.reset();
         server.send(story.answer);
+      } else if (story.server != &server) {
+        FAIL_CHECK("a connection's bytes were given to two applications");
+        return server.reset();
       }
       if (server.saw_fin()) server.finish();
     };
   };
+  for (const SocketAddress& endpoint : {kServer, kReplica})
+    mesh.world.listen_app(endpoint, 1).on_accept = on_accept;
   uint16_t port = 20'000;
   while (mesh.world.network().steps() < steps_wanted()) {
     for (int i = 0; i < 8; ++i) {

@@ -132,6 +132,25 @@ flow::LocalPod* Mesh::add_neighbour(const std::string& identity) {
   return add_pod(client, "neighbour", identity, neighbour_outbound_fd_, inbound);
 }
 
+flow::LocalPod* Mesh::add_replica() {
+  configure([&](mesh::v1::Update& update) {
+    auto* workload = update.add_changed()->mutable_workload();
+    *workload = update.changed(3).workload();
+    workload->set_uid("replica");
+    workload->set_name("replica");
+    workload->set_addresses(0, "\x0a\x32\x02\x0b");
+    auto* endpoints = update.mutable_changed(5)->mutable_endpoints();
+    auto* endpoint = endpoints->add_endpoints();
+    *endpoint = endpoints->endpoints(0);
+    endpoint->set_address("\x0a\x32\x02\x0b");
+    endpoint->set_workload("replica");
+  });
+  const int outbound = world.listen(server.driver, *SocketAddress::parse("127.0.0.7:15001"));
+  const int inbound = world.listen(server.driver, *SocketAddress::parse("127.0.0.8:15001"));
+  world.capture(kReplica.ip, server.driver, inbound);
+  return add_pod(server, "replica", kServerId, outbound, inbound);
+}
+
 void Mesh::sweep() {
   for (const std::string& uid : std::exchange(released_, {})) {
     client.context.pods.erase(uid);

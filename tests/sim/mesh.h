@@ -21,6 +21,7 @@ inline constexpr const char* kServerId = "spiffe://cluster.local/ns/shop/sa/serv
 inline const SocketAddress kService = *SocketAddress::parse("10.60.0.1:80");
 inline const SocketAddress kHttpService = *SocketAddress::parse("10.60.0.1:81");
 inline const SocketAddress kServer = *SocketAddress::parse("10.50.2.10:8080");
+inline const SocketAddress kReplica = *SocketAddress::parse("10.50.2.11:8080");
 inline const Ip kOutside = *Ip::parse("192.168.9.9");
 inline const Ip kClient = *Ip::parse("10.50.1.10");
 inline const SocketAddress kNeighbour = *SocketAddress::parse("10.50.1.11:8080");
@@ -62,6 +63,8 @@ class Mesh {
 
   // A second pod on the client's node: what the client dials there goes in one pass.
   flow::LocalPod* add_neighbour(const std::string& identity = kServerId);
+  // A second endpoint of the service, on the server's node and under its identity.
+  flow::LocalPod* add_replica();
   // As a worker does between its turns: pods that have said that nothing of them is left go.
   void sweep();
   // An application on the client pod dials `to`, captured.
