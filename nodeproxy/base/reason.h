@@ -31,6 +31,8 @@ namespace weir {
   X(plaintext_refused, "plaintext_refused",                                                                  \
     "PeerAuthentication is Strict and the client did not come over mTLS")                                    \
   X(policy_changed, "policy_changed", "a live connection was judged again and is no longer allowed")         \
+  X(inspection_required, "inspection_required",                                                              \
+    "rules about requests have come to a connection that was not being read; the next one is")               \
   X(certificate_missing, "certificate_missing",                                                              \
     "the workload's certificate has not come; look at the agent's log")                                      \
   X(certificate_expired, "certificate_expired",                                                              \

@@ -64,10 +64,13 @@ void Flow::judge_again(const config::Workload& now) {
   const policy::Verdict verdict = policy::judge(now, facts.port, peer);
   // Conditions of layer 7 have come to a port, and this flow is not being parsed: they cannot be judged on it.
   const bool unseen = !facts.requests_needed && policy::needs_request(now, facts.port);
-  if (verdict.allowed && !unseen && policy::admit(now.mode_of(facts.port), facts.secured)) return;
+  const bool admitted = policy::admit(now.mode_of(facts.port), facts.secured).has_value();
+  if (verdict.allowed && !unseen && admitted) return;
   if (verdict.policy) record.facts.policy = verdict.policy->name;
   if (verdict.rule) record.facts.rule = verdict.rule->name;
-  end(Error{Source::policy, Reason::policy_changed, 0, {}});
+  // What was unseen may be what is allowed: an HTTP client is not told that its request was forbidden.
+  end(Error{
+      Source::policy, unseen && admitted ? Reason::inspection_required : Reason::policy_changed, 0, {}});
 }
 
 void Flow::on_empty() {

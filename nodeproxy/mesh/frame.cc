@@ -76,6 +76,7 @@ RstReason rst_reason_of(Reason reason) {
     case Reason::protocol_error: return RstReason::bad_open;
     case Reason::half_closed_timeout: return RstReason::half_closed_timeout;
     case Reason::not_reached: return RstReason::not_reached;
+    case Reason::inspection_required: return RstReason::inspection_required;
     case Reason::internal: return RstReason::internal;
     default: return RstReason::cancelled;
   }
@@ -95,6 +96,7 @@ Reason reason_of(RstReason reason, Role role) {
     case RstReason::bad_open: return Reason::protocol_error;
     case RstReason::half_closed_timeout: return Reason::half_closed_timeout;
     case RstReason::not_reached: return Reason::not_reached;
+    case RstReason::inspection_required: return Reason::inspection_required;
     case RstReason::internal: return Reason::internal;
     case RstReason::cancelled: break;
   }

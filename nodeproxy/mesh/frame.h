@@ -64,6 +64,7 @@ enum class RstReason : uint8_t {
   internal = 13,
   not_reached =
       14,  // accepted by a proxy that parses, whose application then could not be reached: nothing was done
+  inspection_required = 15,  // its requests were not being read, and rules about requests have come
 };
 
 bool retryable(RstReason reason);

@@ -4,12 +4,14 @@ web-1 is on the clients' node, web-2 and web-3 are on the other. A denied reques
 without a word of the rule; the access log of the destination names it.
 """
 
+import time
+
 import pytest
 
 from h2_ends import H2End, call
 from http_apps import H2_PORT, HTTP_PORT
 from http_ends import End, Ended, head
-from http_world import OPAQUE, WEB_PODS, HttpMesh, eventually, weir_only
+from http_world import OPAQUE, WEB_PODS, HttpMesh, do, eventually, weir_only
 from world import ending, read_exactly
 
 import apps
@@ -165,7 +167,23 @@ def test_flows_that_are_not_being_parsed_end_when_rules_about_requests_come(mesh
         mesh.deny(paths=["/admin"])
         flow.settimeout(3)
         assert ending(flow) == "reset"
-    mesh.entry("node-2", reporter="destination", reason="policy_changed")
+    mesh.entry("node-2", reporter="destination", reason="inspection_required")
+
+
+def test_a_request_in_flight_that_rules_about_requests_cut_off_was_not_forbidden(mesh):
+    """Through the Service: web-1 is served in one pass, where every request is read; the others' proxy reads none yet."""
+    ends = [mesh.http() for _ in range(8)]
+    for end in ends:
+        end.send(head("GET / HTTP/1.1", [("Host", "web"), *do(sleep=4)]))
+    time.sleep(0.5)
+    mesh.deny(paths=["/admin"])
+    answers = [end.answer() for end in ends]
+    for end in ends:
+        end.socket.close()
+    assert {answer.status for answer in answers} <= {200, 503}
+    cut = [answer for answer in answers if answer.status == 503]
+    assert cut and all(b"inspection_required" in answer.body for answer in cut)
+    mesh.entry("node-1", kind="request", reporter="source", reason="inspection_required", status=503)
 
 
 def test_a_rule_that_comes_while_a_connection_is_kept_binds_its_next_request(mesh):

@@ -25,9 +25,9 @@ TEST_CASE("whose fault it is decides the status") {
 }
 
 TEST_CASE("what could not be reached is 503, and what was too slow is 504") {
-  for (const Reason reason :
-       {Reason::no_endpoint, Reason::refused, Reason::circuit_open, Reason::overloaded, Reason::draining,
-        Reason::certificate_missing, Reason::connect_timeout, Reason::stream_refused, Reason::pod_removed}) {
+  for (const Reason reason : {Reason::no_endpoint, Reason::refused, Reason::circuit_open, Reason::overloaded,
+                              Reason::draining, Reason::certificate_missing, Reason::connect_timeout,
+                              Reason::stream_refused, Reason::pod_removed, Reason::inspection_required}) {
     INFO(label(reason));
     CHECK(status_of(reason) == 503);
   }

@@ -82,9 +82,10 @@ TEST_CASE("OPEN's unknown fields are skipped unless critical, and broken ones ar
 }
 
 TEST_CASE("reasons survive the wire, and only the safe ones are retryable") {
-  for (const Reason reason : {Reason::refused, Reason::unreachable, Reason::draining, Reason::overloaded,
-                              Reason::denied, Reason::not_allowed, Reason::policy_changed,
-                              Reason::pod_removed, Reason::half_closed_timeout, Reason::internal}) {
+  for (const Reason reason :
+       {Reason::refused, Reason::unreachable, Reason::draining, Reason::overloaded, Reason::denied,
+        Reason::not_allowed, Reason::policy_changed, Reason::inspection_required, Reason::pod_removed,
+        Reason::half_closed_timeout, Reason::internal}) {
     CHECK(reason_of(rst_reason_of(reason), Role::dialler) == reason);
   }
   CHECK(reason_of(RstReason::reset, Role::dialler) == Reason::server_reset);
