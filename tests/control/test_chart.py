@@ -48,6 +48,8 @@ def test_helm_lint_finds_nothing():
         ("mesh.sessionsPerLane=101", "/mesh/sessionsPerLane"),
         ("mesh.podCIDRs={ten}", "/mesh/podCIDRs/0"),
         ("node.proxy.drainSeconds=-1", "/node/proxy/drainSeconds"),
+        ("node.proxy.sourceLimits.bufferedBytes=65535", "/node/proxy/sourceLimits/bufferedBytes"),
+        ("node.proxy.sourceLimits.session=1", "session"),
         ("node.proxy.seccompProfile=None", "/node/proxy/seccompProfile"),
         ("node.proxy.metricsPort=80", "/node/proxy/metricsPort"),
         ("node.paths.run=run/weir", "/node/paths/run"),
