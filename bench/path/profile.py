@@ -68,7 +68,7 @@ def _system_calls(peer, sampler, case, pids):
     """Counted in the kernel's tracepoints, by perf stat, in the middle of one more run of the load: strace would slow the
     proxies tenfold, and perf trace loses events under load."""
     # The tracepoints' file system is mounted for the watching command alone: the machine stays as it is.
-    script = 'mount -t tracefs tracefs /sys/kernel/tracing && exec perf stat -x, "$@"'
+    script = 'test -e /sys/kernel/tracing/events || mount -t tracefs tracefs /sys/kernel/tracing && exec perf stat -x, "$@"'
     events = ["-e", "raw_syscalls:sys_exit", "--filter", "ret < 0", "-e", "io_uring:io_uring_complete"]
     events += ["-e", ",".join(f"syscalls:sys_enter_{name}" for name in SYSTEM_CALLS)]
     stat = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh", *events]
