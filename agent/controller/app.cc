@@ -45,8 +45,10 @@ ControllerApp::ControllerApp(Loop& loop, ControllerOptions options)
                            .signing_delay = options_.signing_delay,
                            .made_by = options_.identity};
   if (root.overlap.count() == 0) root.overlap = 2 * options_.certificate_life;
-  desk_.emplace(Desk::Options{options_.trust_domain, options_.certificate_life},
+  settings_.emplace(options_.trust_domain, ask_api(), [this] { keep_status(); });
+  desk_.emplace(Desk::Options{options_.certificate_life},
                 Desk::World{ask_api(), [this] { return keeper_->signing(); },
+                            [this] { return settings_->trust_domain(); },
                             [] { return std::chrono::steady_clock::now(); }, unix_now});
   keeper_.emplace(root, RootKeeper::World{ask_api(), unix_now, [this] { return lease_->leads(); },
                                           [this] { root_changed(); }});
@@ -77,18 +79,18 @@ void ControllerApp::tick_lease() {
 
 void ControllerApp::tick_root() {
   if (stopping_) return;
+  settings_->tick();
   keeper_->tick();
   root_changed();  // the certificate's half life, a new root's delay
   refresh_metrics();
-  loop_.after(serving_ ? options_.root_check : kRootCheckSoon, [this] { tick_root(); });
+  loop_.after(not_ready().empty() ? options_.root_check : kRootCheckSoon, [this] { tick_root(); });
 }
 
 void ControllerApp::leadership_changed(bool leads) {
   metrics_.set("weir_controller_leader", leads ? 1 : 0);
   if (leads) {
     log::info("{} is the leader", options_.identity);
-    status_.emplace(loop_, watches_, ask_api(), metrics_,
-                    StatusKeeper::Options{.trust_domain = options_.trust_domain});
+    keep_status();
     loop_.after(std::chrono::milliseconds(0), [this] {
       if (!stopping_) keeper_->tick();
     });
@@ -96,6 +98,14 @@ void ControllerApp::leadership_changed(bool leads) {
     log::info("{} is not the leader any more", options_.identity);
     status_.reset();
   }
+}
+
+// Begun anew where the trust domain is another.
+void ControllerApp::keep_status() {
+  status_.reset();
+  if (stopping_ || !lease_->leads() || settings_->trust_domain().empty()) return;
+  status_.emplace(loop_, watches_, ask_api(), metrics_,
+                  StatusKeeper::Options{.trust_domain = settings_->trust_domain()});
 }
 
 void ControllerApp::root_changed() {
@@ -113,11 +123,14 @@ void ControllerApp::root_changed() {
     return loop_.stop();
   }
   serving_ = true;
-  log::info("signs for trust domain {}, port {}", options_.trust_domain, service_->port());
+  log::info("signs on port {}", service_->port());
 }
 
 std::string ControllerApp::not_ready() const {
   if (stopping_) return "it is ending";
+  if (settings_->trust_domain().empty()) {
+    return settings_->trouble().empty() ? "the mesh's settings have not been read yet" : settings_->trouble();
+  }
   if (keeper_->signing() == nullptr) {
     return keeper_->trouble().empty() ? "no root to sign with yet" : keeper_->trouble();
   }

@@ -2,6 +2,7 @@
 // The running controller: the file that knows every part and joins them.
 //
 //   Lease ──leads──▶ RootKeeper ──signing, bundle──▶ Desk ◀──calls── Service (gRPC)      StatusKeeper (the leader's)
+//                                SettingsKeeper ──trust domain──▲───────────────────────────▲
 //
 // Owner: main. Thread: the loop's; admin.h's thread posts to it. Lifetime: one run; stop() first, then destroyed.
 #include <memory>
@@ -15,6 +16,7 @@
 #include "agent/controller/root_keeper.h"
 #include "agent/controller/server_certificate.h"
 #include "agent/controller/service.h"
+#include "agent/controller/settings_keeper.h"
 #include "agent/controller/status_keeper.h"
 #include "agent/kube/client.h"
 #include "agent/loop/loop.h"
@@ -45,11 +47,13 @@ class ControllerApp {
   void tick_root();
   void root_changed();
   void leadership_changed(bool leads);
+  void keep_status();
 
   Loop& loop_;
   const ControllerOptions options_;
   Metrics metrics_{"controller", kMetrics};
   ServerCertificate certificate_;
+  std::optional<SettingsKeeper> settings_;
   std::optional<Desk> desk_;
   std::optional<RootKeeper> keeper_;
   std::optional<Lease> lease_;

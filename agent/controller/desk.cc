@@ -81,9 +81,11 @@ void Desk::sign(const std::string& token, std::string identity, std::string csr_
       return done(refuse(Code::invalid_argument,
                          "the identity is not of the form spiffe://TRUST_DOMAIN/ns/NAMESPACE/sa/ACCOUNT"));
     }
-    if (name->trust_domain != options_.trust_domain) {
-      return done(refuse(Code::permission_denied, fmt::format("the trust domain is {}, not {}",
-                                                              options_.trust_domain, name->trust_domain)));
+    const std::string ours = world_.trust_domain();
+    if (ours.empty()) return done(refuse(Code::unavailable, "the mesh's settings have not been read yet"));
+    if (name->trust_domain != ours) {
+      return done(refuse(Code::permission_denied,
+                         fmt::format("the trust domain is {}, not {}", ours, name->trust_domain)));
     }
     auto key = check_csr(csr_der, identity);
     if (!key) return done(refuse(Code::invalid_argument, *key.error().detail));

@@ -26,12 +26,12 @@ namespace weir::agent::controller {
 class Desk {
  public:
   struct Options {
-    std::string trust_domain;
     std::chrono::seconds certificate_life{24 * 3600};
   };
   struct World {
     Ask ask;
     std::function<const Authority*()> authority;  // who signs now; null: nobody yet
+    std::function<std::string()> trust_domain;    // whose identities are signed; empty: not known yet
     std::function<std::chrono::steady_clock::time_point()> now;
     std::function<int64_t()> unix_now;
   };

@@ -71,7 +71,8 @@ int main(int argc, char** argv) {
   cli.add_option("--listen", options.listen, "gRPC for agents")->capture_default_str();
   cli.add_option("--metrics-listen", options.metrics_listen, "HTTP: /metrics /healthz /readyz")
       ->capture_default_str();
-  cli.add_option("--trust-domain", options.trust_domain, "whose identities are signed")
+  cli.add_option("--trust-domain", options.trust_domain,
+                 "unless the settings name one: whose identities are signed")
       ->capture_default_str();
   cli.add_option("--cert-ttl", life, "life of a workload's certificate: 24h, 30m, 10s")
       ->capture_default_str();

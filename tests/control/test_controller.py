@@ -7,6 +7,7 @@ import base64
 import json
 import time
 
+import grpc
 import pytest
 from controllers import Agent, Controller, authority, issued_by, openssl, request, rights, wait_until
 from daemons import eventually
@@ -101,6 +102,33 @@ def test_every_other_caller_and_request_is_refused(cluster, controller, tmp_path
             got = agent.refusal(*arguments)
             assert got[0] == code and sentence in got[1], (got, code, sentence)
         assert agent.sign(ours, IDENTITY, csr)[0]  # and the one that is right still is
+
+
+def test_the_trust_domain_is_the_settings_and_is_followed_when_it_changes(cluster, controller, tmp_path):
+    moved = "spiffe://moved.example/ns/shop/sa/web"
+    ours, csrs = token(cluster, "weir-node-1"), {name: request(tmp_path, f"URI:{name}") for name in (IDENTITY, moved)}
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "weir", "namespace": "weir-system"}}
+    with Agent(controller, published(cluster)["ca.pem"]) as agent:
+
+        def signed(identity):
+            try:
+                return bool(agent.sign(ours, identity, csrs[identity])[0])
+            except grpc.RpcError as error:
+                assert (error.code().name, "trust domain" in error.details()) == ("PERMISSION_DENIED", True)
+                return False
+
+        try:
+            assert signed(IDENTITY) and not signed(moved)
+            cluster.apply({**settings, "data": {"trustDomain": "moved.example"}})
+            wait_until(lambda: signed(moved), 10, "the new domain is signed for")
+            assert not signed(IDENTITY)
+            cluster.apply({**settings, "data": {"trustDomain": "No Domain"}})  # nothing is taken of what cannot be meant
+            time.sleep(2.5)
+            assert signed(moved)
+        finally:
+            cluster.kubectl("-n", "weir-system", "delete", "configmap", "weir", "--ignore-not-found")
+        wait_until(lambda: signed(IDENTITY), 10, "the command line's domain counts again")
+        assert not signed(moved)
 
 
 def test_a_token_is_worth_nothing_once_its_pod_is_gone(cluster, controller, tmp_path):

@@ -22,14 +22,15 @@ struct World {
   int64_t unix_now = std::time(nullptr);
   std::optional<Authority> authority = make_authority("test", unix_now);
   std::vector<std::string> pods{"shop/web@n1"}, seen_late;
+  std::string domain = "cluster.local";
   int status = 0;  // of the API server's answers; 0: as it should be
   FakeApi api;
   Desk desk;
 
   World()
-      : desk({"cluster.local", std::chrono::hours(24)},
-             {api.ask(), [this] { return authority ? &*authority : nullptr; }, [this] { return now; },
-              [this] { return unix_now; }}) {
+      : desk({std::chrono::hours(24)},
+             {api.ask(), [this] { return authority ? &*authority : nullptr; }, [this] { return domain; },
+              [this] { return now; }, [this] { return unix_now; }}) {
     api.answer = [this](const FakeApi::Asked& asked) -> Result<kube::Answer> {
       if (status != 0) return kube::Answer{status, "no"};
       return asked.method == "POST" ? review(asked) : list(asked);
@@ -111,6 +112,21 @@ TEST_CASE("a node's agent is signed for the pods of its node and for nothing els
     CHECK(static_cast<int>(got.error().code) == static_cast<int>(code));
     CHECK_THAT(got.error().sentence, Catch::Contains(says));
   }
+}
+
+TEST_CASE("who is signed for follows the mesh's trust domain, and nobody is while it is not known") {
+  World world;
+  const std::string csr = request_for({"URI:" + kWeb});
+  world.domain.clear();
+  const auto unknown = world.sign(kAgent + "n1", kWeb, csr);
+  REQUIRE_FALSE(unknown);
+  CHECK(unknown.error().code == Code::unavailable);
+  world.domain = "cluster.local";
+  CHECK(world.sign(kAgent + "n1", kWeb, csr));
+  world.domain = "else.where";
+  const auto other = world.sign(kAgent + "n1", kWeb, csr);
+  REQUIRE_FALSE(other);
+  CHECK(other.error().code == Code::permission_denied);
 }
 
 TEST_CASE("no pod in the API server's memory is believed only when its store says so too") {

@@ -28,9 +28,9 @@ struct Mesh {
   ServerCertificate certificate;
   bool pod = true;
   FakeApi api;
-  Desk desk{{"cluster.local", std::chrono::hours(24)},
-            {api.ask(), [this] { return &authority; }, [] { return std::chrono::steady_clock::now(); },
-             [] { return int64_t{std::time(nullptr)}; }}};
+  Desk desk{{std::chrono::hours(24)},
+            {api.ask(), [this] { return &authority; }, [] { return std::string("cluster.local"); },
+             [] { return std::chrono::steady_clock::now(); }, [] { return int64_t{std::time(nullptr)}; }}};
   std::optional<Service> service;
   std::unique_ptr<ControllerSigner> signer;
   int changes = 0;
