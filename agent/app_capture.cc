@@ -45,6 +45,7 @@ RedirectOptions redirect_options(const AgentOptions& options, const NetnsFinder&
   redirect.cgroup_root = options.cgroup_root;
   redirect.bpffs_dir = options.bpffs_dir;
   redirect.state_dir = options.state_dir;
+  redirect.schema = options.schema;
   redirect.node_name = options.node;
   redirect.listeners_per_direction =
       options.listeners != 0 ? options.listeners : std::max(1u, std::thread::hardware_concurrency());
@@ -199,6 +200,8 @@ void App::check_and_mend(const PodStatus& pod) {
 // Every second the capture of some pods is tested, in turn; of changed rules and routes the agent hears at once.
 void App::watch_over_capture() {
   loop_.after(kCaptureCheck, [this] { watch_over_capture(); });
+  if (const auto retired = redirect_->retire_other_schemas(); !retired)
+    log::error("{}", retired.error().describe());
   std::vector<PodStatus> captured;
   std::map<std::string, RouteWatch::Namespace> namespaces;
   for (auto& pod : enrolment_->status()) {

@@ -95,6 +95,7 @@ void add_node_options(CLI::App& cli, AgentOptions& options) {
   cli.add_option("--kubepods-cgroup", options.kubepods_cgroup, "cgroup below which pods run; empty: found");
   cli.add_option("--bpffs", options.bpffs_dir, "directory on a BPF file system, for pins")
       ->capture_default_str();
+  cli.add_option("--pin-schema", options.schema)->group("");  // for tests of up- and downgrades
   cli.add_option("--netns-dir", options.netns_dir, "network namespaces by name")->capture_default_str();
   cli.add_option("--host-proc", options.host_proc, "/proc of the node's pid namespace")
       ->capture_default_str();

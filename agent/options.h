@@ -35,6 +35,7 @@ struct AgentOptions {
   std::filesystem::path cgroup_root = "/sys/fs/cgroup/unified";
   std::filesystem::path kubepods_cgroup;  // empty: found below cgroup_root
   std::filesystem::path bpffs_dir = "/sys/fs/bpf/weir";
+  unsigned schema = 0;  // of the pins there; 0: this program's own
   std::filesystem::path netns_dir = "/run/netns";
   std::filesystem::path host_proc = "/proc";  // of the node's pid namespace
   std::filesystem::path node_netns;  // empty: of host_proc's first process, with files the agent's own

@@ -83,11 +83,11 @@ void Enrolment::adopt_known() {
     pod.spec.cgroup_uid = known.spec.uid;
     pod.netns_path = known.spec.netns_path;
     pod.prepared = true;
-    pod.armed = known.armed;
+    pod.armed = known.armed || known.by_other;
     pod.has_listeners = known.has_listeners;
     pod.announced = pod.told = announcements_.uids().contains(known.spec.uid);
     pod.state = PodState::adopting;
-    if (pod.armed) verify(pod);
+    if (known.armed) verify(pod);  // what another schema's programs have is ours to take over, not to mend
     // Mended with new ones, as nobody had the old any more: then there is nothing to wait for.
     if (!pod.has_listeners) pod.has_listeners = capture_.listeners(known.spec.uid).has_value();
     start_timer(pod, options_.adoption_wait, &Enrolment::enrol);

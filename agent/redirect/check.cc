@@ -145,8 +145,12 @@ std::vector<std::string> sk_lookup_faults(const Pod& pod, const Pins& pins, cons
     attached.resize(query.prog_cnt);
     if (std::ranges::find(attached, link->program_id) == attached.end())
       faults.push_back("the program is not attached");
-    // One that selects a socket overrides our SK_DROP.
-    if (attached.size() > 1)
+    // One that selects a socket overrides our SK_DROP. Another schema's is no stranger.
+    const auto others = std::ranges::count_if(pins.others(), [&](const Pins& other) {
+      const auto theirs = link_state(other.steer(pod.record.index));
+      return theirs && std::ranges::find(attached, theirs->program_id) != attached.end();
+    });
+    if (attached.size() > 1 + static_cast<size_t>(others))
       faults.push_back("a foreign sk_lookup program is attached too; see `bpftool net`");
   }
   Fd program(::bpf_prog_get_fd_by_id(link->program_id));

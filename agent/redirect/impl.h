@@ -1,4 +1,4 @@
-// What a Redirect holds, shared by the files that implement its methods: redirect.cc (opening, enrolment),
+// What a Redirect holds, shared by the files that implement its methods: redirect.cc (opening, enrolment), adopt.cc,
 // check.cc, reconcile.cc, uninstall.cc. Included by nobody else. A Pod holds descriptors that keep the pod's
 // namespace alive: the agent must remove() a pod that is gone. Owner and thread: Redirect's.
 #pragma once
@@ -46,6 +46,7 @@ struct Redirect::Impl {
   redirect::Pins pins;
   redirect::Programs programs;
   redirect::Maps maps;
+  std::vector<redirect::CgroupMap> other_cgroups;  // of other schemas, while their programs are attached
   uint64_t cgroup_root_id = 0;
   Fd node_netns;
   uint64_t node_cookie = 0;
@@ -57,6 +58,8 @@ struct Redirect::Impl {
 
   Status adopt_pods();
   Status adopt_cgroups();
+  Status set_cgroup(uint64_t id, uint32_t kind);
+  Status erase_cgroup(uint64_t id);
   Result<redirect::Pod> new_pod(const PodSpec& spec, Fd netns, uint64_t cookie);
   Status install(redirect::Pod& pod);
   Status set_addresses(const redirect::PodRecord& pod);

@@ -33,6 +33,18 @@ Result<Maps> Maps::open(const Pins& pins) {
   return maps;
 }
 
+Result<CgroupMap> open_cgroups(const Pins& pins) {
+  auto fd = open_pin(pins.map("cgroups"));
+  if (!fd) return std::unexpected(fd.error());
+  bpf_map_info info{};
+  uint32_t length = sizeof(info);
+  if (const int error = ::bpf_obj_get_info_by_fd(fd->get(), &info, &length); error < 0)
+    return fail(Source::kernel, Reason::io, "cannot read " + pins.map("cgroups").string(), -error);
+  if (info.key_size != sizeof(uint64_t) || info.value_size != sizeof(uint32_t))
+    return fail(Source::agent, Reason::internal, pins.map("cgroups").string() + " has another form");
+  return CgroupMap(std::move(*fd), "cgroups");
+}
+
 uint64_t Maps::counter(weir_counter which) const {
   static const int cpus = ::libbpf_num_possible_cpus();
   std::vector<uint64_t> values(static_cast<size_t>(std::max(cpus, 1)));

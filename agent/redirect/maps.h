@@ -58,12 +58,16 @@ class Map {
   std::string name_;
 };
 
+// The form of this map is the same in every schema: proxies and agents are told from applications by whatever programs
+// are attached.
+using CgroupMap = Map<uint64_t, uint32_t>;
+
 struct Maps {
   Map<uint64_t, weir_pod> pods;
   Map<uint64_t, weir_namespace> namespaces;
   Map<weir_address, uint64_t> addresses;
   Map<uint32_t, uint64_t> listeners;  // written: a descriptor; read: a socket cookie
-  Map<uint64_t, uint32_t> cgroups;
+  CgroupMap cgroups;
   Map<weir_tuple, weir_exemption> exempt;
   Map<weir_listen_key, int64_t> listening;
   Fd counters;
@@ -75,6 +79,9 @@ struct Maps {
   // Forgets a namespace: pods, namespaces, addresses, listening, exempt.
   Status erase_namespace(uint64_t netns_cookie);
 };
+
+// The map `cgroups` of another schema's pins. Errors: there is none, or its form is another.
+Result<CgroupMap> open_cgroups(const Pins& pins);
 
 weir_address to_abi(const Ip& ip);
 Ip from_abi(const weir_address& address);

@@ -8,9 +8,7 @@
 #include <sys/vfs.h>
 
 #include <cerrno>
-#include <vector>
-
-#include "bpf/abi.h"
+#include <charconv>
 
 namespace weir::agent::redirect {
 namespace {
@@ -31,8 +29,21 @@ Status make_directory(const fs::path& path) {
 
 }  // namespace
 
-Pins::Pins(const fs::path& bpffs_dir)
-    : bpffs_dir_(fs::absolute(bpffs_dir)), directory_(bpffs_dir_ / ("v" + std::to_string(WEIR_SCHEMA))) {}
+Pins::Pins(const fs::path& bpffs_dir, unsigned schema)
+    : bpffs_dir_(fs::absolute(bpffs_dir)), directory_(bpffs_dir_ / ("v" + std::to_string(schema))) {}
+
+std::vector<Pins> Pins::others() const {
+  std::vector<Pins> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(bpffs_dir_, error)) {
+    const std::string name = entry.path().filename();
+    unsigned schema = 0;
+    const auto [end, bad] = std::from_chars(name.data() + 1, name.data() + name.size(), schema);
+    if (!name.starts_with("v") || bad != std::errc() || end != name.data() + name.size()) continue;
+    if (entry.path() != directory_) found.emplace_back(bpffs_dir_, schema);
+  }
+  return found;
+}
 
 Status Pins::create(SavedState& state) {
   auto node = state.load_node();
@@ -53,28 +64,29 @@ Status Pins::create(SavedState& state) {
   return fs::exists(directory_) ? Status{} : make_directory(directory_);
 }
 
+Status Pins::remove_schema() {
+  std::error_code error;
+  std::vector<fs::path> pins;
+  for (const auto& entry : fs::directory_iterator(directory_, error)) pins.push_back(entry.path());
+  for (const fs::path& pin : pins) {
+    const bool link = !pin.filename().string().starts_with("map_");
+    if (Status removed = link ? remove_link(pin) : Status{}; !removed) return removed;
+    fs::remove(pin, error);
+  }
+  fs::remove(directory_, error);
+  if (error) return fail(Source::agent, Reason::io, "cannot remove " + directory_.string(), error.value());
+  return {};
+}
+
 Status Pins::remove(SavedState& state) {
   auto node = state.load_node();
   if (!node) return std::unexpected(node.error());
   std::error_code error;
   if (on_bpffs(bpffs_dir_)) {
-    std::vector<fs::path> schemas;
-    for (const auto& entry : fs::directory_iterator(bpffs_dir_, error)) {
-      std::string name = entry.path().filename();
-      if (name.starts_with("v") && name.find_first_not_of("0123456789", 1) == std::string::npos)
-        schemas.push_back(entry.path());
-    }
-    for (const fs::path& schema : schemas) {
-      std::vector<fs::path> pins;
-      for (const auto& entry : fs::directory_iterator(schema, error)) pins.push_back(entry.path());
-      for (const fs::path& pin : pins) {
-        bool link = !pin.filename().string().starts_with("map_");
-        if (Status removed = link ? remove_link(pin) : Status{}; !removed) return removed;
-        fs::remove(pin, error);
-      }
-      fs::remove(schema, error);
-      if (error) return fail(Source::agent, Reason::io, "cannot remove " + schema.string(), error.value());
-    }
+    for (Pins& other : others())
+      if (Status removed = other.remove_schema(); !removed) return removed;
+    if (fs::exists(directory_))
+      if (Status removed = remove_schema(); !removed) return removed;
   }
   if (node->mounted_bpffs && on_bpffs(bpffs_dir_) && ::umount2(bpffs_dir_.c_str(), MNT_DETACH) < 0)
     return fail_errno(Source::kernel, "cannot unmount " + bpffs_dir_.string(), errno);

@@ -62,10 +62,13 @@ Redirect::~Redirect() = default;
 std::expected<std::unique_ptr<Redirect>, Error> Redirect::open(RedirectOptions options) {
   auto state = SavedState::open(options.state_dir);
   if (!state) return std::unexpected(state.error());
-  Pins pins(options.bpffs_dir);
-  bool fresh = !std::filesystem::exists(pins.directory());
+  Pins pins(options.bpffs_dir, options.schema == 0 ? WEIR_SCHEMA : options.schema);
+  const bool fresh = !std::filesystem::exists(pins.directory());
   auto abandon = [&](const Error& error) -> std::unexpected<Error> {
-    if (fresh) {  // nothing was captured yet: leave nothing behind
+    // Nothing was captured by this schema yet: nothing of it is left behind. Another one goes on capturing.
+    if (fresh && !pins.others().empty()) {
+      (void)pins.remove_schema();
+    } else if (fresh) {
       if (Status removed = pins.remove(*state); removed) (void)state->erase_all();
     }
     return std::unexpected(error);
@@ -99,6 +102,7 @@ std::expected<std::unique_ptr<Redirect>, Error> Redirect::open(RedirectOptions o
                                              .pins = pins,
                                              .programs = std::move(*programs),
                                              .maps = std::move(*maps),
+                                             .other_cgroups = {},
                                              .cgroup_root_id = *root_id,
                                              .node_netns = std::move(*node_netns),
                                              .node_cookie = *node_cookie,
@@ -106,46 +110,6 @@ std::expected<std::unique_ptr<Redirect>, Error> Redirect::open(RedirectOptions o
   if (Status adopted = impl->adopt_cgroups(); !adopted) return std::unexpected(adopted.error());
   if (Status adopted = impl->adopt_pods(); !adopted) return std::unexpected(adopted.error());
   return std::unique_ptr<Redirect>(new Redirect(std::move(impl)));
-}
-
-Status Redirect::Impl::adopt_cgroups() {
-  for (uint64_t id : maps.cgroups.keys()) {
-    bool stale_agent = maps.cgroups.get(id) == WEIR_CGROUP_AGENT && id != options.agent_cgroup_id;
-    if (stale_agent || !cgroup_exists(options.cgroup_root, id))
-      if (Status erased = maps.cgroups.erase(id); !erased) return erased;
-  }
-  if (options.agent_cgroup_id == cgroup_root_id)
-    log::warn("the agent runs in the root cgroup: the listeners' port is not guarded there");
-  return maps.cgroups.set(options.agent_cgroup_id, WEIR_CGROUP_AGENT);
-}
-
-// Records whose namespace still exists become known pods; everything that belongs to no known pod goes.
-Status Redirect::Impl::adopt_pods() {
-  auto records = state.load_pods();
-  if (!records) return std::unexpected(records.error());
-  std::set<uint64_t> cookies;
-  std::set<std::string> steers;
-  for (PodRecord& record : *records) {
-    auto netns = open_recorded(record, options);
-    if (!netns) {
-      if (Status released = release_pod(record, pins, &maps, state, options); !released) return released;
-      continue;
-    }
-    if (std::filesystem::exists(pins.steer(record.index)))
-      if (Status updated = install_steer(pins, record, netns->get()); !updated) return updated;
-    cookies.insert(record.netns_cookie);
-    steers.insert(pins.steer(record.index).filename());
-    pods.emplace(record.uid, Pod{.record = record, .netns = std::move(*netns), .listeners = {}});
-  }
-  for (uint64_t cookie : maps.pods.keys())
-    if (!cookies.contains(cookie))
-      if (Status erased = maps.erase_namespace(cookie); !erased) return erased;
-  for (const auto& pin : std::filesystem::directory_iterator(pins.directory())) {
-    std::string name = pin.path().filename();
-    if (name.starts_with("steer_") && !steers.contains(name))
-      if (Status removed = remove_link(pin.path()); !removed) return removed;
-  }
-  return {};
 }
 
 Pod* Redirect::Impl::find(std::string_view uid) {
@@ -298,18 +262,6 @@ std::expected<void, Error> Redirect::remove(std::string_view uid) {
   return {};
 }
 
-std::vector<KnownPod> Redirect::known_pods() const {
-  std::vector<KnownPod> known;
-  for (const auto& [uid, pod] : impl_->pods) {
-    KnownPod one{.spec = {.uid = uid, .netns_path = pod.record.netns_path, .addresses = {}},
-                 .armed = impl_->armed(pod),
-                 .has_listeners = !pod.listeners.empty()};
-    for (const Ip& address : pod.record.addresses) one.spec.addresses.push_back(address.to_string());
-    known.push_back(std::move(one));
-  }
-  return known;
-}
-
 std::expected<PodListeners, Error> Redirect::listeners(std::string_view uid) const {
   auto pod = impl_->need(uid);
   if (!pod) return std::unexpected(pod.error());
@@ -361,21 +313,6 @@ std::expected<void, Error> Redirect::reopen_listeners(std::string_view uid) {
   auto groups = in_netns((*pod)->netns.get(), [&] { return open_listeners(port, members); });
   if (!groups) return std::unexpected(in_pod((*pod)->record.uid, groups.error()));
   return impl_->set_listeners(**pod, std::move(*groups));
-}
-
-std::expected<void, Error> Redirect::add_proxy_cgroup(uint64_t cgroup_id) {
-  if (cgroup_id == impl_->cgroup_root_id)
-    return fail(Source::config, Reason::bad_config,
-                "the proxy runs in the cgroup v2 root, where its sockets cannot be told from applications'");
-  if (impl_->maps.cgroups.get(cgroup_id) == WEIR_CGROUP_AGENT)
-    return fail(Source::config, Reason::bad_config,
-                "the proxy runs in the agent's cgroup; give it one of its own");
-  return impl_->maps.cgroups.set(cgroup_id, WEIR_CGROUP_PROXY);
-}
-
-std::expected<void, Error> Redirect::remove_proxy_cgroup(uint64_t cgroup_id) {
-  if (impl_->maps.cgroups.get(cgroup_id) != WEIR_CGROUP_PROXY) return {};
-  return impl_->maps.cgroups.erase(cgroup_id);
 }
 
 }  // namespace weir::agent

@@ -38,6 +38,8 @@ struct RedirectOptions {
   // uninstall). Its last component must not hold a dot: bpffs reserves them.
   std::filesystem::path bpffs_dir;
   std::filesystem::path state_dir;  // what was saved, and the lock that makes one agent active
+  // Of bpf/abi.h; another one only where the change from one to another is tested. 0: this program's.
+  unsigned schema = 0;
   std::string node_name;
   unsigned listeners_per_direction = 1;  // members of each SO_REUSEPORT group: one per proxy worker
   // cgroup v2 id of the agent itself (see cgroup_of_pid); its sockets may bind the listener port.
@@ -66,6 +68,7 @@ struct PodListeners {
 struct KnownPod {
   PodSpec spec;
   bool armed = false;          // still captured: its connections are redirected now
+  bool by_other = false;       // by programs of another schema: they stay until prepare() and arm() are done
   bool has_listeners = false;  // this process holds descriptors of its listeners
 };
 
@@ -131,6 +134,10 @@ class Redirect {
   // at netns_path is another than before, the old one is removed first. The node's own namespace is refused. On
   // error a new pod is put back; a known one stays as far as it got, captured if it was.
   std::expected<void, Error> prepare(const PodSpec& pod);
+
+  // Removes programs and maps of other schemas, which an agent of another version left, once every pod that was found
+  // captured is captured by ours: until then both are attached, and none is without. Whether none are left.
+  std::expected<bool, Error> retire_other_schemas();
 
   // The last step of enrolment: one map entry. The pod must be prepared and hold listeners.
   std::expected<void, Error> arm(std::string_view uid);

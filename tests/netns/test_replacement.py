@@ -6,6 +6,7 @@ new work, serves what it has, and stays until its last connection ends or its dr
 
 import concurrent.futures
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -265,4 +266,53 @@ def test_a_node_is_upgraded_as_a_pod_is_surged_and_nobody_notices(mesh):
             eventually(lambda: crowd[0].turns > seen + 1, 30)
             assert not failures, f"at node {node}: {failures[:5]}, {unhappy(mesh)}"
     assert not failures, (failures[:5], unhappy(mesh))
+    mesh.settle()
+
+
+def pinned(weir):
+    return sorted(str(entry) for entry in (weir.directory / "bpf").glob("v*/*"))
+
+
+def schemas(weir):
+    return sorted(entry.name for entry in (weir.directory / "bpf").glob("v*"))
+
+
+def test_a_node_is_upgraded_and_downgraded_between_schemas_of_pins_and_nobody_notices(mesh, monkeypatch):
+    """As a surge, with programs and maps that neither version can read of the other's: both are attached until every pod
+    has gone over. The pods' enrolment is never without one of the two (a sniffer in the histories would see it)."""
+    failures = []
+    with contextlib.ExitStack() as ends:
+        crowd = [LongLived(mesh, failures), Newcomers(mesh, failures), Streams(mesh, failures, WEB)]
+        for one in crowd:
+            ends.callback(one.end)
+        for turn, (node, schema) in enumerate((node, schema) for schema in (2, 1) for node in NODES):
+            weir = mesh.lab.weir(node)
+            before = schemas(weir)
+            command = type(weir).agent_command
+            monkeypatch.setattr(weir, "agent_command", lambda w=weir, n=schema: [*command(w), "--pin-schema", n])
+            old = [weir.start_beside(role) for role in (("agent", "proxy"), ("proxy", "agent"))[turn % 2]]
+            for pid, _, _ in old:
+                os.kill(pid, signal.SIGTERM)
+            eventually(lambda w=weir, n=schema: schemas(w) == [f"v{n}"], 20)
+            assert before != schemas(weir)
+            seen = crowd[0].turns
+            eventually(lambda: crowd[0].turns > seen + 1, 30)
+            assert not failures, f"at node {node}: {failures[:5]}, {unhappy(mesh)}"
+    assert not failures, (failures[:5], unhappy(mesh))
+    mesh.settle()
+    for node in NODES:
+        assert json.loads(mesh.lab.weir(node).admin("agent", "/check"))["ok"]
+
+
+def test_an_agent_of_another_schema_that_cannot_start_leaves_what_captures(mesh):
+    weir = mesh.lab.weir("node-1")
+    pins = pinned(weir)
+    command = [*weir.agent_command(), "--pin-schema", "7", "--node-netns", "/nowhere"]
+    weir.stop("agent", signal.SIGKILL)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "/nowhere" in done.stderr
+    assert pinned(weir) == pins
+    assert mesh.alice.echo(mesh.web_2.v4) < 5
+    weir.start("agent")
+    weir.wait_ready("agent")
     mesh.settle()
