@@ -68,8 +68,9 @@ struct PodListeners {
 struct KnownPod {
   PodSpec spec;
   bool armed = false;          // still captured: its connections are redirected now
-  bool by_other = false;       // by programs of another schema: they stay until prepare() and arm() are done
   bool has_listeners = false;  // this process holds descriptors of its listeners
+  // Captured by programs of another schema: they stay until prepare() and arm() are done.
+  bool by_other = false;
 };
 
 struct CheckResult {

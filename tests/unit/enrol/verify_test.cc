@@ -105,6 +105,21 @@ TEST_CASE(
   CHECK(node.did() == "offer shop/web as spiffe://x");
 }
 
+TEST_CASE("what another schema's programs have captured is taken over as it is, neither verified nor news") {
+  TestNode node;
+  was_captured(node, false);
+  node.capture.known.front().by_other = true;
+  node.capture.checks = {{"map_entry", false, "the pod is not in the map of captured pods"}};
+  node.capture.older = 3;
+  node.connected = false;
+  node.enrolment->set_wanted({web(true)}, kAlive);
+  CHECK(node.did().empty());
+  CHECK(node.pod().armed);
+  node.wait(90);
+  CHECK(node.did() == "prepare shop/web, arm shop/web");
+  CHECK(node.pod().older_ended == 0);  // it was never uncaptured: nothing has bypassed the proxy
+}
+
 TEST_CASE("a capture that was prepared and never armed counts as none") {
   TestNode node;
   was_captured(node, false);
