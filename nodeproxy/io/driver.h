@@ -92,6 +92,9 @@ class Driver {
   virtual void wait_readable(Op& op, int fd) = 0;  // one shot
   // Asks for an early end; the completion still comes (usually −ECANCELED). No-op when idle.
   virtual void cancel(Op& op) = 0;
+  // Cancels an accept for good: what waits at the listener when it ends is still handed over, where otherwise nobody else
+  // may be woken for it.
+  virtual void stop_accept(Op& op) { cancel(op); }
 
   // Sockets; synchronous, they do not block.
   virtual Result<int> open_socket(const SocketSpec& spec) = 0;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -134,6 +135,11 @@ bool KernelSockets::broken(int fd) {
   tcp_info info{};
   socklen_t length = sizeof info;
   return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
+bool KernelSockets::connection_waits(int listener) {
+  pollfd waiting{.fd = listener, .events = POLLIN, .revents = 0};
+  return ::poll(&waiting, 1, 0) == 1 && (waiting.revents & POLLIN) != 0;
 }
 
 void KernelSockets::set_reset_on_close(int fd, bool on) {

@@ -26,6 +26,7 @@ class KernelSockets {
   static Result<SocketAddress> peer_address(int fd);
   static void shutdown_write(int fd);
   static bool broken(int fd);
+  static bool connection_waits(int listener);  // to be accepted, now
   static void set_reset_on_close(int fd, bool on);
   static void set_no_delay(int fd);
   static void set_user_timeout(int fd, int user_timeout_ms);

@@ -88,9 +88,13 @@ void UringDriver::accept(Op& op, int fd) {
   // A listener may come from elsewhere with O_NONBLOCK, which would turn waiting into −EAGAIN.
   KernelSockets::set_blocking(fd);
   take_slot(op, fd);
+  submit_accept(fd, handle_of(op));
+}
+
+void UringDriver::submit_accept(int fd, uint64_t handle) {
   io_uring_sqe* sqe = next_sqe();
   io_uring_prep_multishot_accept(sqe, fd, nullptr, nullptr, SOCK_CLOEXEC);
-  io_uring_sqe_set_data64(sqe, handle_of(op));
+  io_uring_sqe_set_data64(sqe, handle);
 }
 
 void UringDriver::connect(Op& op, int fd, const SocketAddress& to) {
@@ -147,9 +151,18 @@ void UringDriver::cancel(Op& op) {
     slot->starved = false;
     return completed(op, -ECANCELED, {}, false);
   }
+  submit_cancel(handle_of(op));
+}
+
+void UringDriver::submit_cancel(uint64_t handle) {
   io_uring_sqe* sqe = next_sqe();
-  io_uring_prep_cancel64(sqe, handle_of(op), 0);
+  io_uring_prep_cancel64(sqe, handle, 0);
   io_uring_sqe_set_data64(sqe, kNobody);
+}
+
+void UringDriver::stop_accept(Op& op) {
+  if (Operation* slot = slots_.find(handle_of(op))) slot->stopping = true;
+  cancel(op);
 }
 
 // --- A turn -------------------------------------------------------------------------------------------------------
@@ -232,6 +245,12 @@ void UringDriver::reap_one(const io_uring_cqe& cqe) {
     const auto id = static_cast<uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
     buffer = buffers(slot->group).lend(id, static_cast<size_t>(std::max(cqe.res, 0)));
     if (cqe.res <= 0) buffer = {};  // FIN or an error: back at once
+  }
+  // An accept waits exclusively (EPOLLEXCLUSIVE): one that was woken and cancelled has kept another proxy, which has the
+  // same listener, from being woken. What is there is taken; the accept that does so is cancelled behind its first try.
+  if (slot->stopping && cqe.res == -ECANCELED && KernelSockets::connection_waits(slot->fd)) {
+    submit_accept(slot->fd, cqe.user_data);
+    return submit_cancel(cqe.user_data);
   }
   if (cqe.res == -ENOBUFS && !slot->cancelled && slot->receiving) return on_no_buffers(*slot, cqe.user_data);
   completed(*slot->op, cqe.res, std::move(buffer), (cqe.flags & IORING_CQE_F_MORE) != 0);

@@ -36,6 +36,7 @@ class UringDriver final : public KernelDriver {
   void send(Op& op, int fd, std::span<const std::byte> bytes, bool more) override;
   void wait_readable(Op& op, int fd) override;
   void cancel(Op& op) override;
+  void stop_accept(Op& op) override;
 
   Result<int> open_socket(const SocketSpec& spec) override { return sockets_.open_socket(spec); }
   void close(int fd) override { KernelSockets::close(fd); }
@@ -54,6 +55,7 @@ class UringDriver final : public KernelDriver {
     Group group = Group::small;
     bool starved = false;  // a receive that waits for a buffer, not in the kernel
     bool cancelled = false;
+    bool stopping = false;     // an accept that looks once more before it ends
     sockaddr_storage to = {};  // of a connect; the kernel reads it at submission
   };
 
@@ -65,6 +67,8 @@ class UringDriver final : public KernelDriver {
   io_uring_sqe* next_sqe();
   void submit_receive(Operation& slot, uint64_t handle, bool poll_first);
   void submit_wake_read();
+  void submit_accept(int fd, uint64_t handle);
+  void submit_cancel(uint64_t handle);
   void feed_starved();
   void wait(TimePoint until);
   void reap();

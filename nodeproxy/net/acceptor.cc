@@ -32,7 +32,7 @@ void Acceptor::stop() {
   stopping_ = true;
   driver_.timers().disarm(*this);
   if (in_flight()) {
-    driver_.cancel(*this);
+    driver_.stop_accept(*this);
   } else {
     stopped_();
   }
@@ -43,11 +43,15 @@ void Acceptor::complete(int32_t result, io::Buffer, bool more) {
   if (result >= 0) accepted_(result);
   if (last && !stopping_) pause(EMFILE);
   if (more) return;
-  if (stopping_) {
+  const bool ended_by_itself = result >= 0 || result == -ECONNABORTED || result == -EINTR;
+  if (stopping_ && ended_by_itself) {
+    driver_.accept(*this, fd_);
+    driver_.stop_accept(*this);
+  } else if (stopping_) {
     stopped_();
   } else if (pausing_) {
     driver_.timers().arm(*this, driver_.now() + limits::accept_pause);
-  } else if (result >= 0 || result == -ECONNABORTED || result == -EINTR) {
+  } else if (ended_by_itself) {
     start();
   } else {
     pause(-result);

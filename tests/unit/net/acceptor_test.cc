@@ -1,11 +1,17 @@
 // An accept loop that runs out of something.
 #include "nodeproxy/net/acceptor.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <memory>
 #include <vector>
 
+#include "nodeproxy/base/fd.h"
 #include "nodeproxy/base/limits.h"
+#include "nodeproxy/io/choose.h"
 #include "nodeproxy/io/sim.h"
 
 namespace weir::net {
@@ -95,6 +101,51 @@ TEST_CASE("an acceptor may be stopped at every moment of a pause") {
   listening.dial(2);
   listening.world.run_for(wait);
 }  // whose destructor stops it, and wants it idle
+
+// Two proxies at the listeners of a pod, as while one replaces the other. io_uring's accepts wait exclusively: a
+// connection wakes one of them alone, and who is woken and stops must not leave it in the queue.
+struct Proxy {
+  Proxy(io::DriverChoice choice, int listener)
+      : driver(std::move(io::choose_driver(choice)->driver)),
+        acceptor(*driver, listener, pauses, [this](int fd) { accepted.emplace_back(fd); }, [] {}) {
+    acceptor.start();
+    turn();
+  }
+  ~Proxy() {
+    acceptor.stop();
+    for (int i = 0; i < 100 && !acceptor.idle(); ++i) turn();
+    REQUIRE(acceptor.idle());
+  }
+  void turn() { driver->turn(driver->now() + 1ms); }
+
+  std::vector<Fd> accepted;
+  AcceptPauses pauses;
+  std::unique_ptr<io::Driver> driver;
+  Acceptor acceptor;
+};
+
+TEST_CASE("a connection that wakes a proxy which stops at this moment is served, by either of two",
+          "[kernel]") {
+  const auto choice = GENERATE(io::DriverChoice::io_uring, io::DriverChoice::epoll);
+  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+  REQUIRE(::listen(listener.get(), 16) == 0);
+  REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
+  Proxy old(choice, listener.get()), successor(choice, listener.get());
+  const Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+  old.acceptor.stop();
+  for (int i = 0; i < 50; ++i) {
+    old.turn();
+    successor.turn();
+  }
+  CHECK(old.acceptor.idle());
+  CHECK(old.accepted.size() + successor.accepted.size() == 1);
+}
 
 }  // namespace
 }  // namespace weir::net
