@@ -129,6 +129,8 @@ class SimWorld {
   // Applications. `through`: the listener that a connect meets, whatever it dialled (outbound capture); −1: none.
   SimApp& connect_app(const SocketAddress& from, const SocketAddress& to, int through = -1, int node = -1);
   SimAppListener& listen_app(const SocketAddress& address, int node = -1);
+  // Whether it waits in the queue of a worker's listener, accepted by nobody yet.
+  bool waits_in_queue(const SimApp& app) const;
 
   void set_faults(const SimFaults& faults) { faults_ = faults; }
   // The next operation of this kind that is tried, on any driver, fails with this errno.

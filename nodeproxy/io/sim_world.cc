@@ -49,6 +49,14 @@ SimAppListener& SimWorld::listen_app(const SocketAddress& address, int node) {
   return *app_listeners_.emplace_back(std::make_unique<SimAppListener>(network_, address, node));
 }
 
+bool SimWorld::waits_in_queue(const SimApp& app) const {
+  return std::ranges::any_of(descriptors_, [&](const auto& entry) {
+    return std::ranges::any_of(entry.second->listener.queue, [&](const SimEnd& end) {
+      return app.connected() && end.connection == app.end_.connection;
+    });
+  });
+}
+
 // --- Time ---------------------------------------------------------------------------------------------------------
 
 SimDriver* SimWorld::any_with_work() {

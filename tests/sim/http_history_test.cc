@@ -85,6 +85,8 @@ class History {
     CHECK(records <= begun);
     for (size_t i = 0; i < clients.size(); ++i) {
       INFO("client " << i << ": " << clients[i]->describe());
+      // Whom nobody has accepted when a proxy stops accepting is its successor's, who gets the same listener.
+      if (!accepting_ && mesh->world.waits_in_queue(*apps_[i])) continue;
       if (!clients[i]->may_wait()) CHECK(clients[i]->over());
     }
     mesh->end_all();
@@ -121,6 +123,7 @@ class History {
     for (uint64_t i = 0, n = 1 + ledger.below(8); i < n; ++i)
       requests.push_back(&ledger.add(weather == Weather::calm));
     io::SimApp& app = mesh->dial(kHttpService, port_++);
+    apps_.push_back(&app);
     io::SimWorld& world = mesh->world;
     if (ledger.one_in(2)) {
       clients.push_back(client_h2(ledger, world, app, std::move(requests)));
@@ -183,7 +186,9 @@ class History {
   void last_chapter() {
     Node& node = ledger.one_in(2) ? mesh->client : mesh->server;
     flow::LocalPod* pod = &node == &mesh->client ? mesh->client_pod : mesh->server_pod;
-    switch (ledger.below(4)) {
+    const uint64_t what = ledger.below(4);
+    if (what != 0 && pod == mesh->client_pod) accepting_ = false;
+    switch (what) {
       case 0: break;
       case 1: pod->remove(Reason::pod_removed); break;
       case 2: pod->retire(); break;
@@ -196,6 +201,8 @@ class History {
   }
 
   uint16_t port_ = 10'000;
+  std::vector<io::SimApp*> apps_;  // the clients' connections
+  bool accepting_ = true;          // the client's pod
   int routes_at_ = 0;
 };
 
