@@ -104,6 +104,21 @@ def test_every_other_caller_and_request_is_refused(cluster, controller, tmp_path
         assert agent.sign(ours, IDENTITY, csr)[0]  # and the one that is right still is
 
 
+def test_a_call_that_is_replayed_gives_nothing_but_a_certificate_for_the_key_of_who_made_it(cluster, controller, tmp_path):
+    """Nonces would refuse an agent that asks again because an answer was lost. What is replayed is of no use without the
+    private key, which never leaves the proxy; and nothing in the call can be exchanged for one's own."""
+    ours, csr, chains = token(cluster, "weir-node-1"), request(tmp_path, f"URI:{IDENTITY}"), []
+    key = openssl("req", "-inform", "DER", "-noout", "-pubkey", stdin=csr)
+    with Agent(controller, published(cluster)["ca.pem"]) as agent:
+        for _ in range(2):
+            chains.append(agent.sign(ours, IDENTITY, csr)[0])
+        thief = openssl("ecparam", "-name", "prime256v1", "-genkey", "-outform", "DER")
+        assert agent.refusal(ours, IDENTITY, csr.replace(csr[-40:], thief[:40]))[0] == "INVALID_ARGUMENT"
+        assert agent.refusal(ours, IDENTITY.replace("web", "idle"), csr)[0] == "INVALID_ARGUMENT"
+    for chain in chains:
+        assert openssl("x509", "-inform", "DER", "-noout", "-pubkey", stdin=chain[0]) == key
+
+
 def test_the_trust_domain_is_the_settings_and_is_followed_when_it_changes(cluster, controller, tmp_path):
     moved = "spiffe://moved.example/ns/shop/sa/web"
     ours, csrs = token(cluster, "weir-node-1"), {name: request(tmp_path, f"URI:{name}") for name in (IDENTITY, moved)}
