@@ -176,6 +176,18 @@ class Watcher:
             assert at - begun < timeout, f"not after {timeout} s; the last answer was {fields}"
 
 
+    def last_of(self, wanted, seconds, act):
+        """Seconds from `act` until the last answer, of those for so long after it, of which `wanted` holds; 0: none."""
+        begun, last = time.time(), 0.0
+        act()
+        while True:
+            at, fields = self.answers.get(timeout=20)
+            if at >= begun and wanted(fields):
+                last = at - begun
+            if at - begun > seconds:
+                return last
+
+
 def tally(load, timeout=120):
     """({status or "failed": count}, what was printed) of a load, which ends now if it was not to last for some time."""
     text, _ = load.communicate(timeout=timeout)  # and closes its standard input

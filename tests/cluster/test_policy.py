@@ -83,8 +83,25 @@ def test_a_changed_policy_reaches_traffic_within_a_second(shop, figures):
     assert max(took) < 1.0, took
 
 
-def test_a_pod_that_becomes_ready_or_goes_reaches_traffic_within_a_second(shop, figures):
-    """From the pod's own word (its Ready condition, its deletion) to the first answer of it, and to the last."""
+def test_a_pod_that_goes_is_asked_no_more_within_a_second(shop, figures):
+    """From its deletion to its last answer, although the application goes on for five seconds after SIGTERM."""
+    shop.deploy("ends", replicas=2, grace=10, arguments=["--linger=5s"])
+    shop.service("ends")
+    took = []
+    with Watcher(shop, "friend", "http://ends/") as watcher:
+        for _ in range(5):
+            until(lambda: len(shop.pods("ends")) == 2, 30)
+            gone = shop.pods("ends")[0]["metadata"]["name"]
+            shop.kubectl("rollout", "status", "deployment/ends", "--timeout=60s", timeout=70)
+            watcher.seconds_until(lambda fields, name=gone: fields.get("Hostname") == name)
+            took.append(watcher.last_of(lambda fields, name=gone: fields.get("Hostname") == name, 4,
+                                        lambda name=gone: shop.kubectl("delete", "pod", name, "--wait=false")))
+    figures("pod: deleted to its last answer", took)
+    assert max(took) < 1.0, took
+
+
+def test_a_pod_that_becomes_ready_reaches_traffic_within_a_second(shop, figures):
+    """From the pod's own word, its Ready condition, to its first answer."""
     took = []
     for _ in range(3):
         shop.kubectl("scale", "deployment/web", "--replicas=1")
