@@ -13,6 +13,16 @@ namespace weir::agent {
 
 using namespace redirect;
 
+namespace {
+
+// Whether programs of another schema are attached to the pod.
+bool has(const std::vector<Pins>& others, const Pod& pod) {
+  return std::ranges::any_of(
+      others, [&](const Pins& other) { return std::filesystem::exists(other.steer(pod.record.index)); });
+}
+
+}  // namespace
+
 Status Redirect::Impl::set_cgroup(uint64_t id, uint32_t kind) {
   for (CgroupMap& map : other_cgroups)
     if (Status set = map.set(id, kind); !set) return set;
@@ -80,22 +90,17 @@ Status Redirect::Impl::adopt_pods() {
   return {};
 }
 
-std::expected<bool, Error> Redirect::retire_other_schemas() {
+std::expected<void, Error> Redirect::retire_other_schemas() {
   std::vector<Pins> others = impl_->pins.others();
-  if (others.empty()) return true;
-  for (const auto& [uid, pod] : impl_->pods) {
-    const auto has = [&](const Pins& other) {
-      return std::filesystem::exists(other.steer(pod.record.index));
-    };
-    if (!impl_->armed(pod) && std::ranges::any_of(others, has)) return false;
-  }
+  for (const auto& [uid, pod] : impl_->pods)
+    if (has(others, pod) && !impl_->armed(pod)) return {};
   impl_->other_cgroups.clear();
   for (Pins& other : others) {
     if (Status removed = other.remove_schema(); !removed) return std::unexpected(removed.error());
     log::info("every pod is captured by our own programs: those in {} are removed",
               other.directory().string());
   }
-  return true;
+  return {};
 }
 
 std::vector<KnownPod> Redirect::known_pods() const {
@@ -105,10 +110,7 @@ std::vector<KnownPod> Redirect::known_pods() const {
     KnownPod one{.spec = {.uid = uid, .netns_path = pod.record.netns_path, .addresses = {}},
                  .armed = impl_->armed(pod),
                  .has_listeners = !pod.listeners.empty()};
-    if (!one.armed) {
-      one.by_other = std::ranges::any_of(
-          others, [&](const Pins& other) { return std::filesystem::exists(other.steer(pod.record.index)); });
-    }
+    one.by_other = !one.armed && has(others, pod);
     for (const Ip& address : pod.record.addresses) one.spec.addresses.push_back(address.to_string());
     known.push_back(std::move(one));
   }

@@ -137,8 +137,8 @@ class Redirect {
   std::expected<void, Error> prepare(const PodSpec& pod);
 
   // Removes programs and maps of other schemas, which an agent of another version left, once every pod that was found
-  // captured is captured by ours: until then both are attached, and none is without. Whether none are left.
-  std::expected<bool, Error> retire_other_schemas();
+  // captured is captured by ours: until then both are attached, and none is without.
+  std::expected<void, Error> retire_other_schemas();
 
   // The last step of enrolment: one map entry. The pod must be prepared and hold listeners.
   std::expected<void, Error> arm(std::string_view uid);
