@@ -1,17 +1,17 @@
 #pragma once
-// Short ways to write updates for the tests of this directory, and a snapshot as text to compare.
+// Short ways to write updates for the tests of this directory.
 //
 // Concept: each function is one Resource or ResourceKey in textproto, to be joined; update() and first_update() parse.
 // Owner, thread, lifetime: each test's own.
 #include <google/protobuf/text_format.h>
 
 #include <catch2/catch.hpp>
-#include <map>
 #include <sstream>
 #include <string>
 
 #include "nodeproxy/config/mesh.pb.h"
 #include "nodeproxy/config/snapshot.h"
+#include "tests/unit/config/dump.h"
 
 namespace weir::config::test {
 
@@ -79,40 +79,6 @@ inline std::string trust(const std::string& domain) {
 }
 inline std::string removed(const std::string& kind, const std::string& name) {
   return "removed { kind: " + kind + " name: \"" + name + "\" }";
-}
-
-// What a snapshot says, in one order.
-inline std::string dump(const Snapshot& snapshot) {
-  std::map<std::string, std::string> lines;
-  const auto of_workload = [](const Workload& w) {
-    std::string text = w.uid;
-    for (const Ip& address : w.addresses) text += " " + address.to_string();
-    for (const PolicyBinding& binding : w.policies) text += " " + binding.policy->name;
-    return text;
-  };
-  const auto of_service = [](const Service& s) {
-    std::string text = s.name;
-    for (const auto& slice : s.slices) {
-      text += " " + slice->name;
-      for (const Endpoint& endpoint : slice->endpoints)
-        text += " " + endpoint.address.to_string() + "#" + std::to_string(endpoint.id);
-    }
-    for (const auto& table : s.routes) text += " " + table->name + "@" + table->consumer_namespace;
-    return text;
-  };
-  snapshot.workloads_by_uid.for_each(
-      [&](const auto& uid, const Workload& w) { lines["uid " + uid] = of_workload(w); });
-  snapshot.workloads_by_address.for_each(
-      [&](const Ip& at, const Workload& w) { lines["pod " + at.to_string()] = of_workload(w); });
-  snapshot.services_by_name.for_each(
-      [&](const auto& name, const Service& s) { lines["service " + name] = of_service(s); });
-  snapshot.services_by_address.for_each([&](const Ip& at, const ServicesAtAddress& all) {
-    for (const auto& each : all) lines["at " + at.to_string()] += of_service(*each) + ";";
-  });
-  snapshot.node_addresses.for_each([&](const Ip& at, bool) { lines["node " + at.to_string()] = ""; });
-  std::string text = std::to_string(snapshot.version) + "\n";
-  for (const auto& [key, value] : lines) text += key + ": " + value + "\n";
-  return text;
 }
 
 }  // namespace weir::config::test
