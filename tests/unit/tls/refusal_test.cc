@@ -61,6 +61,7 @@ TEST_CASE("a leaf with another kind of key is refused") {
   const auto key = make_key(kind);
   const std::string der = root.sign({}, key.get());
   CHECK(check_leaf(parse_certificate(der).get()).error().reason == Reason::certificate_malformed);
+  if (kind == KeyKind::p224) return;  // BoringSSL does not present it either
   const Met met = meet(root, key.get(), {der}, GENERATE(true, false));
   // The peer may find out before us that no signature scheme is common.
   CHECK((met.ours.reason == Reason::certificate_malformed || met.ours.reason == Reason::handshake_failed));
