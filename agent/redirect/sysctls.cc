@@ -13,8 +13,9 @@ namespace weir::agent::redirect {
 namespace {
 
 constexpr std::array names = {"net/ipv4/tcp_fwmark_accept", "net/ipv4/fwmark_reflect",
-                              "net/ipv6/fwmark_reflect", "net/ipv4/tcp_migrate_req"};
+                              "net/ipv6/fwmark_reflect", "net/ipv4/tcp_migrate_req", "net/ipv4/tcp_tw_reuse"};
 constexpr const char* wanted = "1";
+constexpr std::string_view kReuse = "net/ipv4/tcp_tw_reuse", kReuseOverLoopback = "2";
 
 std::string path_of(const std::string& name) { return "/proc/sys/" + name; }
 
@@ -56,6 +57,7 @@ Result<std::vector<SavedSysctl>> read_sysctls() {
     if (!value && value.error().os_code == ENOENT && std::string_view(name).starts_with("net/ipv6/"))
       continue;
     if (!value) return std::unexpected(value.error());
+    if (name == kReuse && *value != kReuseOverLoopback) continue;
     saved.push_back({name, *value});
   }
   return saved;

@@ -2,6 +2,9 @@
 //
 // tcp_fwmark_accept: an accepted socket answers with the mark of its SYN, so that answers loop (both families).
 // fwmark_reflect: so do the kernel's own RSTs. tcp_migrate_req: a listener that closes hands its queue to its group.
+// tcp_tw_reuse: what lo carries has its ports back a second after its end. That is the kernel's default (2), but it goes by
+// 127/8 and ::1, which captured connections do not have; and since a server's FIN comes through two proxies, its client is the
+// first to close more often than without them. Another value than the default was somebody's wish, and stays.
 // All functions act on the calling thread's namespace (netns.h): /proc/sys/net shows the reader's. Thread: any.
 #pragma once
 
@@ -18,7 +21,7 @@ struct SavedSysctl {
   std::string value;  // before Weir
 };
 
-// The present values; a sysctl that this namespace lacks (no IPv6) is left out.
+// The present values; left out is a sysctl that this namespace lacks (no IPv6), or that stays as it is.
 Result<std::vector<SavedSysctl>> read_sysctls();
 // Sets all of those to what Weir needs.
 Status apply_sysctls(std::span<const SavedSysctl> saved);

@@ -274,3 +274,18 @@ def test_a_server_without_reuseaddr_listens_again_though_clients_go_on_dialling(
         with mesh.alice.connect(mesh.echo_2.v4, port):
             listener.settimeout(5)
             listener.accept()[0].close()
+
+
+def test_a_client_that_closes_first_has_its_ports_back_a_second_later(mesh):
+    # As over loopback, where the kernel gives them back though they are in TIME_WAIT for a minute.
+    setting = ["nsenter", f"--net=/run/netns/{mesh.lab.place('alice')[0]}", "sysctl", "-q"]
+    name = "net.ipv4.ip_local_port_range"
+    before = mesh.lab.exec("node:node-1", [*setting, "-n", name]).stdout.strip()
+    mesh.lab.exec("node:node-1", [*setting, "-w", f"{name}=41000 41099"])
+    try:
+        for _ in range(3):
+            for _ in range(60):
+                mesh.alice.echo(mesh.echo_2.v4)  # our end is the first
+            time.sleep(2.1)
+    finally:
+        mesh.lab.exec("node:node-1", [*setting, "-w", f"{name}={before}"])

@@ -11,6 +11,7 @@ from world import NODES, eventually
 
 MESH_OPTIONS = {"weir": False}
 SYSCTLS = ["net.ipv4.tcp_fwmark_accept", "net.ipv4.fwmark_reflect", "net.ipv4.tcp_migrate_req", "net.ipv6.fwmark_reflect",
+           "net.ipv4.tcp_tw_reuse",
            "net.ipv4.ip_local_port_range", "net.ipv4.ip_nonlocal_bind", "net.ipv4.conf.all.rp_filter",
            "net.ipv4.conf.all.route_localnet", "net.ipv4.conf.all.src_valid_mark"]
 
