@@ -82,6 +82,8 @@ class App {
   std::vector<PodCheck> check_all();
   void watch_over_capture();
   void check_and_mend(const PodStatus& pod);
+  void tell_of_broken(const std::string& uid, const std::string& name,
+                      const std::map<std::string, std::string>& found, const Status& mended);
   std::map<std::string, std::string> broken_parts(const std::string& uid);
   void reconcile();
   nlohmann::ordered_json cni_status() const;

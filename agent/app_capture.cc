@@ -20,6 +20,7 @@ namespace {
 
 constexpr auto kCaptureCheck = std::chrono::seconds(1);
 constexpr size_t kChecksAtOnce = 2;  // each costs about 6 ms of this thread
+constexpr auto kBeforeTelling = std::chrono::milliseconds(300);
 constexpr auto kReconcile = std::chrono::seconds(60);
 
 // Below the mount point of cgroup v2: said, else where this process is itself, else where kubelets usually keep it.
@@ -175,20 +176,34 @@ std::map<std::string, std::string> App::broken_parts(const std::string& uid) {
 void App::check_and_mend(const PodStatus& pod) {
   const std::string &uid = pod.spec.uid, name = pod.spec.name.text();
   const auto found = broken_parts(uid);
-  auto& known = broken_[uid];
-  if (found.empty()) return known.clear();
+  if (found.empty()) {
+    broken_.erase(uid);
+    return;
+  }
   PodSpec spec{uid, pod.netns_path, pod.spec.addresses};
   // The namespace that is captured, whatever its path leads to by now: of that Enrolment takes care.
   const auto held = redirect_->listeners(uid);
   if (held) spec.netns_fd = held->netns_fd;
   auto mended = redirect_->prepare(spec);
   if (mended) mended = redirect_->arm(uid);
-  auto left = broken_parts(uid);
-  if (!left.empty() && held && !owns_addresses(held->netns_fd, pod.spec.addresses)) {
-    // Nobody broke it: the runtime has taken the network of a pod that ends down, and its object will go too.
+  // Mended at once, told a moment later: of a pod that ends the kernel takes IPv6 routes away before the address, and its
+  // object stays for some time after both.
+  loop_.after(kBeforeTelling, [this, uid, name, found, mended] { tell_of_broken(uid, name, found, mended); });
+}
+
+void App::tell_of_broken(const std::string& uid, const std::string& name,
+                         const std::map<std::string, std::string>& found, const Status& mended) {
+  const auto held = redirect_->listeners(uid);
+  const auto pods = enrolment_->status();
+  const auto pod = std::ranges::find_if(
+      pods, [&](const PodStatus& each) { return each.spec.uid == uid && each.state == PodState::captured; });
+  if (pod == pods.end() || !held || !owns_addresses(held->netns_fd, pod->spec.addresses)) {
     log::debug("pod {}: its network has been taken down", name);
-    return known.clear();
+    broken_.erase(uid);
+    return;
   }
+  auto& known = broken_[uid];
+  auto left = broken_parts(uid);
   if (found != known) {
     for (const auto& [check, detail] : found) log::error("pod {}: {}: {}", name, check, detail);
     if (!mended) log::error("pod {}: capture cannot be mended: {}", name, mended.error().describe());
