@@ -131,7 +131,7 @@ def take_samples(options, sampler, paths):
     for case in options.cases:
         if case in cases.RESTARTING and not facts:
             facts = ask_facts(paths)
-        able = [path for path in paths if cases.CASES[case].service in path.services]
+        able = [path for path in paths if cases.fits(path, case)]
         for repeat in range(options.repeats):
             turn = repeat % max(1, len(able))
             for path in able[turn:] + able[:turn]:

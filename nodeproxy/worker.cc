@@ -245,8 +245,8 @@ std::vector<telemetry::FlowView> Worker::flows(size_t most) {
     for (flow::Link<flow::Flow>* link = pod->flows; link && views.size() < most; link = link->next) {
       const telemetry::Record& record = link->owner->record;
       if (link->owner->carries()) continue;
-      views.push_back({uid, record.facts, record.is_open(), record.sent_bytes, record.received_bytes,
-                       driver_->now() - record.begun()});
+      views.push_back({uid, options_.index, record.facts, record.is_open(), record.sent_bytes,
+                       record.received_bytes, driver_->now() - record.begun()});
     }
   }
   return views;

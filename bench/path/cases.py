@@ -8,6 +8,7 @@ does on behalf of others. What neither proxies nor load explain is "foreign": no
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from path import load, procs
@@ -26,6 +27,7 @@ class Sampler:
         self.seconds = 2 if quick else 4
         self.warmup_s = 1
         self.idle_connections = 200 if quick else 1000
+        self.short_for_s = 2 if quick else 8
         self.tries = 1 if quick else 3
         self.wait_quiet_s = wait_quiet_s
 
@@ -146,6 +148,68 @@ def _bulk(streams):
     return Case("bulk", sample)
 
 
+def _beside():
+    """A ping-pong's latency alone, and while a bulk stream runs between the same two pods. The stream's own programs get what
+    the others leave of the load core, so that it is the path that is asked, not the scheduler."""
+    nice = ["nice", "-n", "29"]
+    asked = {"rate": 100, "connections": 1}
+
+    def sample(sampler, peer):
+        ground, target, seconds, binary = sampler.ground, peer.target("tcp"), sampler.seconds, sampler.latency_binary
+        alone = load.fixed_rate(ground, target, seconds, binary, **asked)
+        server = sampler.origin.bulk_server(nice)
+        try:
+            with ThreadPoolExecutor(1) as threads:
+                bulk = threads.submit(load.bulk, ground, peer.target("bulk"), seconds + 3, 1, nice)
+                time.sleep(1)
+                beside = load.fixed_rate(ground, target, seconds, binary, **asked)
+                gbit_s = bulk.result()["gbit_s"]
+        finally:
+            procs.stop(server)
+        return {"p50": alone["p50"], "p99": alone["p99"], "p50_beside": beside["p50"], "p99_beside": beside["p99"],
+                "p99_times": beside["p99"] / alone["p99"], "gbit_s": gbit_s,
+                "trouble": alone["trouble"] + beside["trouble"]}
+
+    return Case("bulk", sample)
+
+
+def _workers():
+    """How eight bulk streams divide among the workers of each proxy, by the bytes of the flows of each."""
+
+    def sample(sampler, peer):
+        server = sampler.origin.bulk_server()
+        try:
+            with ThreadPoolExecutor(1) as threads:
+                bulk = threads.submit(load.bulk, sampler.ground, peer.target("bulk"), sampler.seconds + 1, 8)
+                time.sleep(sampler.seconds)
+                shares = {side: _least_share(peer.flows(side)) for side in peer.nodes}
+                gbit_s = bulk.result()["gbit_s"]
+        finally:
+            procs.stop(server)
+        return {"gbit_s": gbit_s, "share_a": shares["a"], "share_b": shares["b"], "trouble": ""}
+
+    return Case("bulk", sample, paths=("weir-2",))
+
+
+def _least_share(flows):
+    by_worker = {0: 0, 1: 0}
+    for flow in flows:
+        by_worker[flow["worker"]] += flow["bytes_sent"] + flow["bytes_received"]
+    return min(by_worker.values()) / sum(by_worker.values())
+
+
+def _connect():
+    """What the hooks of connect() cost: whole, and of it the time in Weir's programs, as the kernel counts it. Direct: the
+    programs are attached, as on every node that has Weir, but the pod is not enrolled."""
+
+    def sample(sampler, peer):
+        with procs.BpfTime("weir_") as programs:
+            result = load.connects(sampler.ground)
+        return {"connect_us": result["connect_us"], "hooks_us": programs.ns / 1e3 / result["connects"], "trouble": ""}
+
+    return Case("tcp", sample, paths=("direct", "weir"))
+
+
 def _big_bodies(connections):
     """64 MiB bodies from server to client, over so many connections."""
 
@@ -174,7 +238,12 @@ def _memory(service):
             time.sleep(1)
             with_idle = procs.rss_kib(peer.all_pids())
         proxies = len(peer.pids())
+        time.sleep(1)
+        short = load.keep_alive(sampler.ground, peer.target(service), sampler.short_for_s, close=True)["requests"]
+        time.sleep(3)
         return {
+            "after_mb": procs.rss_kib(peer.all_pids()) * 1024 / 1e6 / proxies,
+            "after_count": short,
             "rest_mb": at_rest * 1024 / 1e6 / proxies,
             "idle_mb": with_idle * 1024 / 1e6 / proxies,
             "idle_kib_each": (with_idle - at_rest) / proxies / sampler.idle_connections,
@@ -188,6 +257,14 @@ def _memory(service):
 class Case:
     service: str  # which of the origin's: paths that do not carry it have no sample
     sample: Callable  # (sampler, peer) → figures
+    paths: tuple = ()  # that alone have one; empty: all
+
+
+def fits(path, case):
+    """Whether a path has a sample of a case."""
+    wanted = CASES[case]
+    return (wanted.service in path.services and (not path.cases or case in path.cases)
+            and (not wanted.paths or path.name in wanted.paths))
 
 
 LAYER_4 = {
@@ -196,6 +273,9 @@ LAYER_4 = {
     "short": _as_fast_as_it_goes("tcp", load.keep_alive, close=True),
     "bulk1": _bulk(1),
     "bulk8": _bulk(8),
+    "beside": _beside(),
+    "workers": _workers(),
+    "connect": _connect(),
     "memory": _memory("tcp"),
 }
 LAYER_7 = {

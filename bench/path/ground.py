@@ -23,9 +23,10 @@ sys.path.insert(0, str(REPOSITORY / "tests/lab"))
 from lab import Lab  # noqa: E402
 from processes import LabError  # noqa: E402
 
-__all__ = ["CLIENT", "NODE_A", "NODE_B", "SERVER", "Ground", "LabError"]  # LabError: what a lab that fails raises
+__all__ = ["CLIENT", "NEAR", "NODE_A", "NODE_B", "SERVER", "Ground", "LabError"]  # LabError: what a lab that fails raises
 
-CLIENT, SERVER, NODE_A, NODE_B = "bench/client", "bench/server", "node:a", "node:b"
+CLIENT, SERVER, NEAR, NODE_A, NODE_B = "bench/client", "bench/server", "bench/near", "node:a", "node:b"
+CROWD = 9  # further enrolled pods on each node, which do nothing: ten make a node that is in use
 DESCRIPTORS_MAX = 20000
 PROBE = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).close()"
 
@@ -35,6 +36,14 @@ def _in_child():
     os.setpriority(os.PRIO_PROCESS, 0, procs.NICE)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, DESCRIPTORS_MAX), hard))
+
+
+def _bystander(node, number):
+    address = f"10.244.{'ab'.index(node) + 1}.{100 + number}"
+    return {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": f"bystander-{node}-{number}", "namespace": "bench", "uid": f"bench-bystander-{node}-{number}",
+                         "labels": {"weir.dev/mesh": "enabled"}},
+            "spec": {"nodeName": node, "serviceAccountName": "bystander"}, "status": {"podIPs": [{"ip": address}]}}
 
 
 class Ground:
@@ -47,7 +56,10 @@ class Ground:
         node_a, node_b = (self.lab.manifests.node(name) for name in ("a", "b"))
         self.client_address = self.lab.addresses(CLIENT)[0]
         self.server_address = self.lab.addresses(SERVER)[0]
-        self.service_address = self.lab.manifests.of_kind("Service")[0]["spec"]["clusterIP"]
+        services = {service["metadata"]["name"]: service["spec"] for service in self.lab.manifests.of_kind("Service")}
+        self.service_address, self.near_address = (services[name]["clusterIP"] for name in ("server", "near"))
+        for number in range(2 * CROWD):
+            self.lab.add_pod(_bystander("ab"[number % 2], number // 2))
         self.node_a_address = node_a["status"]["addresses"][0]["address"]  # what the client pod dials for a peer
         self.node_b_address = node_b["status"]["addresses"][0]["address"]  # what proxy a dials
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from path import procs
-from path.ground import CLIENT, SERVER
+from path.ground import CLIENT, NEAR, SERVER
 from peers.peer import ORIGIN_PORTS
 
 BODY_BYTES = 1024
@@ -72,6 +72,11 @@ class Origin:
         config.write_text(NGINX.format(dir=self.run_dir, www=www, body="x" * BODY_BYTES, **ports))
         h2 = ["nghttpd", "--no-tls", "--workers=1", "--max-concurrent-streams=1000", f"--htdocs={www}"]
         self.serve("nginx", ["/usr/sbin/nginx", "-c", config], ["tcp", "http"])
+        near = self.run_dir / "near"
+        near.mkdir()
+        (near / "nginx.conf").write_text(NGINX.format(dir=near, www=www, body="x" * BODY_BYTES, **ports))
+        argv = ["/usr/sbin/nginx", "-c", near / "nginx.conf"]
+        self.servers.append(self.ground.start(NEAR, argv, procs.LOAD_CPU, near / "nginx.out"))
         self.serve("h2", [*h2, ORIGIN_PORTS["h2"]], ["h2"])
         self.serve("grpc", [*h2, "--trailer=grpc-status: 0", ORIGIN_PORTS["grpc"]], ["grpc"])
 
@@ -87,9 +92,9 @@ class Origin:
     def pids(self):
         return [server.pid for server in self.servers]
 
-    def bulk_server(self):
+    def bulk_server(self, before=()):
         """One that serves one test and ends: an aborted test would leave a lasting one busy."""
-        argv = ["iperf3", "--server", "--one-off", "--port", ORIGIN_PORTS["bulk"]]
+        argv = [*before, "iperf3", "--server", "--one-off", "--port", ORIGIN_PORTS["bulk"]]
         process = self.ground.start(SERVER, argv, procs.LOAD_CPU, self.run_dir / "iperf3.log")
         _wait_for_listener(process, ORIGIN_PORTS["bulk"])
         return process
@@ -178,15 +183,22 @@ def big_bodies(ground, target, seconds, connections):
     return {"bytes": int(done[1]), "gbit_s": int(done[1]) * 8e-3 / int(done[2]), "trouble": " ".join(trouble)}
 
 
-def bulk(ground, target, seconds, streams):
+def bulk(ground, target, seconds, streams, before=()):
     """iperf3 from client to server; bytes as the server received them."""
-    argv = ["iperf3", "--client", target[0], "--port", target[1], "--parallel", streams, "--time", seconds, "--json"]
+    argv = [*before, "iperf3", "--client", target[0], "--port", target[1], "--parallel", streams, "--time", seconds, "--json"]
     output = _client(ground, argv, seconds)
     try:
         end = json.loads(output)["end"]["sum_received"]
     except (ValueError, KeyError) as error:
         raise RuntimeError(f"iperf3 to {target}: {output.strip()[-300:]}") from error
     return {"bytes": end["bytes"], "gbit_s": end["bits_per_second"] / 1e9, "trouble": ""}
+
+
+def connects(ground, count=20_000):
+    """So many connect() to a port of the client pod's own where nobody listens: the call and its refusal, no proxy."""
+    script = str(__file__).replace("load.py", "connect.py")
+    output = ground.run(CLIENT, ["/usr/bin/python3", "-S", script, count], procs.LOAD_CPU, START_AND_END_S)
+    return {"connect_us": float(output), "connects": count}
 
 
 class IdleConnections:

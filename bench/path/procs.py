@@ -5,6 +5,7 @@ and system comes from /proc/PID/stat, whose ticks (10 ms) are too coarse for the
 """
 
 import ctypes
+import json
 import os
 import resource
 import signal
@@ -94,6 +95,32 @@ def rss_kib(pids):
         with open(f"/proc/{pid}/status", encoding="ascii") as lines:
             total += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
     return total
+
+
+class BpfTime:
+    """The nanoseconds that the kernel counts in BPF programs of a prefix while the `with` block lasts."""
+
+    SETTING = "/proc/sys/kernel/bpf_stats_enabled"
+
+    def __init__(self, prefix):
+        self.prefix, self.ns = prefix, 0
+
+    def total(self):
+        shown = json.loads(subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout)
+        return sum(one.get("run_time_ns", 0) for one in shown if one.get("name", "").startswith(self.prefix))
+
+    def __enter__(self):
+        self._set("1")
+        self.before = self.total()
+        return self
+
+    def __exit__(self, *_):
+        self.ns = self.total() - self.before
+        self._set("0")
+
+    def _set(self, value):
+        with open(self.SETTING, "w", encoding="ascii") as setting:
+            setting.write(value)
 
 
 def cpu_busy_s():

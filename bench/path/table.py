@@ -34,15 +34,33 @@ RATE_COLUMNS = [
 ]
 SHORT_COLUMNS = [(figure, head.replace("request", "connection"), digits) for figure, head, digits in FLOOD_COLUMNS]
 BULK_COLUMNS = [("gbit_s", "Gbit/s", 2), ("cpu_s_per_gb", "CPU s/GB", 3), ("machine_s_per_gb", "machine s/GB", 3)]
+BESIDE_COLUMNS = [
+    ("p50", "p50 µs alone", 0),
+    ("p99", "p99 µs alone", 0),
+    ("p50_beside", "p50 beside bulk", 0),
+    ("p99_beside", "p99 beside bulk", 0),
+    ("p99_times", "p99 beside / alone", 2),
+    ("gbit_s", "Gbit/s of bulk", 2),
+]
+WORKERS_COLUMNS = [
+    ("gbit_s", "Gbit/s", 2),
+    ("share_a", "least share of a worker, node a", 2),
+    ("share_b", "least share, node b", 2),
+]
+CONNECT_COLUMNS = [("connect_us", "µs/connect()", 2), ("hooks_us", "of it in Weir's programs", 2)]
 MEMORY_COLUMNS = [
     ("rest_mb", "MB at rest", 1),
     ("idle_mb", "MB with idle ones", 1),
     ("idle_kib_each", "KiB/idle connection", 1),
+    ("after_mb", "MB after short ones", 1),
+    ("after_count", "of those, so many", 0),
 ]
 FLOOD = Kind(FLOOD_COLUMNS, [("cpu_us", False), ("machine_us", False), ("per_s", True)])
 RATE = Kind(RATE_COLUMNS, [("cpu_us", False), ("added_p50", False), ("added_p99", False)])
 SHORT = Kind(SHORT_COLUMNS, [("cpu_us", False), ("per_s", True)])
 BULK = Kind(BULK_COLUMNS, [("cpu_s_per_gb", False), ("gbit_s", True)])
+BESIDE = Kind(BESIDE_COLUMNS, [("p99_beside", False)])
+WORKERS, CONNECT = Kind(WORKERS_COLUMNS, []), Kind(CONNECT_COLUMNS, [])
 MEMORY = Kind(MEMORY_COLUMNS, [("rest_mb", False), ("idle_kib_each", False)])
 CASES = {
     "full": ("Full load, 32 connections, 1 KiB answers", FLOOD),
@@ -50,6 +68,9 @@ CASES = {
     "short": ("Short connections, one request each, 32 at a time", SHORT),
     "bulk1": ("Bulk, 1 stream", BULK),
     "bulk8": ("Bulk, 8 streams", BULK),
+    "beside": ("100 requests a second on one connection, alone and beside a bulk stream of the same two pods", BESIDE),
+    "workers": ("Bulk, 8 streams, two workers: the bytes of each", WORKERS),
+    "connect": ("connect() to a port of the pod's own where nobody listens", CONNECT),
     "h1": ("HTTP/1.1, full load, 32 connections, 1 KiB answers", FLOOD),
     "h1-rate": ("HTTP/1.1, 1,000 requests a second, open loop, 16 connections", RATE),
     "h1-short": ("HTTP/1.1, one request per connection, 32 at a time", SHORT),
@@ -94,7 +115,7 @@ def summarise(samples):
     return summary
 
 
-def ratios(summary, ours="weir", ours_too=("weir-nolog", "weir-epoll")):
+def ratios(summary, ours="weir", ours_too=("weir-nolog", "weir-epoll", "weir-near")):
     """Ours over the best of the other proxies and over each of them, for each figure of RATIOS that both have."""
     found = []
     for case, figure, more_is_better in RATIOS:

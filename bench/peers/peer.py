@@ -23,6 +23,7 @@ class Peer:
     name = ""
     title = ""  # in tables
     services = LAYER_4 + LAYER_7  # which of them it carries
+    cases = ()  # for which alone it is there; empty: all of its services'
 
     def __init__(self, ground, cache, run_dir):
         self.ground = ground

@@ -1,7 +1,7 @@
 """Weir as the lab starts it: agent and proxy on each node, one worker, pods captured by eBPF, mTLS between the nodes.
 
-Weir writes its access log and counts everything, as it ships; WeirWithoutLog and WeirOnEpoll are the same two nodes with
-their proxies started anew, `--access-log off` and `--io epoll`.
+Weir writes its access log and counts everything, as it ships; the variants below are the same two nodes with their
+programs started anew with other settings, or with another pair of pods.
 
 The client dials the server's ClusterIP. Weir's turn begins by labelling both pods as enrolled and ends by taking
 the label off, so that the other paths cross the very same pods without it. A turn begins only once a request has
@@ -9,12 +9,13 @@ been seen to cross both proxies under mTLS: a capture that failed would make Wei
 """
 
 import copy
+import json
 import os
 import subprocess
 import time
 
 from path import procs
-from path.ground import CLIENT, SERVER
+from path.ground import CLIENT, CROWD, NEAR, SERVER
 from peers.peer import LAYER_7, ORIGIN_PORTS, Peer
 
 ENROLMENT_S_MAX = 20
@@ -27,14 +28,16 @@ class Weir(Peer):
     name = "weir"
     title = "Weir"
     nodes = {"a": "a", "b": "b"}  # side → the lab's name of the node
-    settings = {"access_log": True, "io": "io_uring"}  # of the lab
+    pods = (CLIENT, SERVER)  # that its turn enrols
+    settings = {"access_log": True, "io": "io_uring", "workers": 1}  # of the lab
+    security = "mtls"
 
     def __init__(self, *args):
         super().__init__(*args)
         self.enrolled = False
 
     def weir(self, side):
-        return self.ground.lab.weir(self.nodes[side])
+        return self.ground.lab.weir(Weir.nodes[side])
 
     def target(self, service):
         return self.ground.service_address, ORIGIN_PORTS[service]
@@ -44,10 +47,10 @@ class Weir(Peer):
 
     def start(self):
         """Starts what is not running: both agents and proxies, or after stop() the proxies."""
-        if not all(self.weir(side).alive("proxy") for side in self.nodes):
+        if not all(self.weir(side).alive("proxy") for side in Weir.nodes):
             self.ground.lab.options.update(self.settings)
         for role in ("agent", "proxy"):
-            for side in self.nodes:
+            for side in Weir.nodes:
                 if not self.weir(side).alive(role):
                     self.weir(side).start(role)
         self.ground.lab.wait_ready()
@@ -58,8 +61,11 @@ class Weir(Peer):
     def resume(self):
         if self.enrolled:
             return
-        if any(self.ground.lab.options[name] != value for name, value in self.settings.items()):
+        options = self.ground.lab.options
+        if any(options[name] != value for name, value in self.settings.items()):
             self.stop()
+            if options["workers"] != self.settings["workers"]:  # an agent opens so many listeners
+                self.stop_role("agent")
             self.start()
         self.label("enabled")
         self.enrolled = True
@@ -70,26 +76,30 @@ class Weir(Peer):
         if self.enrolled:
             self.label("disabled")
             self.enrolled = False
-            self.wait("uncaptured", lambda: not self.ground.lab.announced() and self.captured() == 0)
+            self.wait("uncaptured", lambda: len(self.ground.lab.announced()) == 2 * CROWD and self.captured() == 0)
 
     def stop(self):
-        for side in self.nodes:
-            if self.nodes[side] in self.ground.lab.weirs:
-                self.weir(side).stop("proxy")
+        self.stop_role("proxy")
+
+    def stop_role(self, role):
+        for side in Weir.nodes:
+            if Weir.nodes[side] in self.ground.lab.weirs:
+                self.weir(side).stop(role)
 
     def label(self, value):
-        for name in (CLIENT, SERVER):
+        for name in self.pods:
             pod = copy.deepcopy(self.ground.lab.pod(name))
             pod["metadata"]["labels"]["weir.dev/mesh"] = value
             self.ground.lab.apply(pod)
 
     def everybody_knows(self):
         announced = self.ground.lab.announced()
-        return len(announced) == self.captured() == 2 and all(self.weir(side).peers() >= announced for side in self.nodes)
+        return len(announced) - 2 * CROWD == self.captured() == 2 and all(
+            self.weir(side).peers() >= announced for side in self.nodes)
 
     def captured(self):
-        """How many of the two pods have Weir's routing rule, the last thing an unenrolment removes."""
-        return sum("0x10000000" in self.in_pod(name, ["ip", "rule", "show"]) for name in (CLIENT, SERVER))
+        """How many of its two pods have Weir's routing rule, the last thing an unenrolment removes."""
+        return sum("0x10000000" in self.in_pod(name, ["ip", "rule", "show"]) for name in self.pods)
 
     def in_pod(self, name, argv):
         return self.ground.lab.exec(name, argv, timeout=5).stdout
@@ -101,7 +111,7 @@ class Weir(Peer):
         return all(self.opened(side) > count for side, count in zip(self.nodes, before))
 
     def opened(self, side):
-        return self.weir(side).metrics("proxy").total(OPENED, connection_security="mtls")
+        return self.weir(side).metrics("proxy").total(OPENED, connection_security=self.security)
 
     def check(self, service):
         """That requests are walked as requests: carried as bytes they would cost less, and not be what is asked."""
@@ -143,3 +153,28 @@ class WeirOnEpoll(Weir):
     name = "weir-epoll"
     title = "Weir, epoll instead of io_uring"
     settings = Weir.settings | {"io": "epoll"}
+
+
+class WeirOnOneNode(Weir):
+    name = "weir-near"
+    title = "Weir, both pods on one node"
+    cases = ("full", "rate", "short")
+    nodes = {"a": "a"}
+    pods = (CLIENT, NEAR)
+    security = "local"
+
+    def target(self, service):
+        return self.ground.near_address, ORIGIN_PORTS[service]
+
+    def pids(self):
+        return super().pids() | {"b": []}
+
+
+class WeirWithTwoWorkers(Weir):
+    name = "weir-2"
+    title = "Weir, two workers"
+    cases = ("workers",)
+    settings = Weir.settings | {"workers": 2}
+
+    def flows(self, side):
+        return json.loads(self.weir(side).admin("proxy", "/flows"))

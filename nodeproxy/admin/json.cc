@@ -132,6 +132,7 @@ std::string flows_json(const std::vector<telemetry::FlowView>& flows) {
   for (const telemetry::FlowView& flow : flows) {
     const telemetry::Labels& labels = flow.facts.labels;
     out.push_back({{"pod", flow.pod},
+                   {"worker", flow.worker},
                    {"direction", flow.facts.reporter == telemetry::Reporter::source ? "outbound" : "inbound"},
                    {"client", flow.facts.client.to_string()},
                    {"dialled", flow.facts.dialled.to_string()},

@@ -15,6 +15,7 @@ namespace weir::telemetry {
 // A live flow, for `weirctl` and the admin socket.
 struct FlowView {
   std::string pod;  // uid of the local pod whose listener it came through
+  uint32_t worker = 0;
   Facts facts;
   bool open = false;  // through to the other side
   uint64_t sent_bytes = 0, received_bytes = 0;
