@@ -170,7 +170,9 @@ size_t Field::word(std::initializer_list<std::string_view> words, size_t fallbac
 
 std::string Field::ip() const {
   std::string value = needed_text();
-  if (!Ip::parse(value)) refuse("is no IP address: " + value);
+  const auto address = Ip::parse(value);
+  if (!address) refuse("is no IP address: " + value);
+  if (!address->names_a_host()) refuse("cannot be the address of a pod, node or service: " + value);
   return value;
 }
 

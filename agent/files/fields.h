@@ -43,7 +43,7 @@ class Field {
   bool is_number() const;
   // The index of the word among `words`; `fallback` when absent. Refuses, naming the words, anything else.
   size_t word(std::initializer_list<std::string_view> words, size_t fallback) const;
-  std::string ip() const;    // checked
+  std::string ip() const;    // of a pod, node or service: checked, also that it can be one
   std::string cidr() const;  // checked
 
   std::vector<Field> items(size_t max = SIZE_MAX) const;       // of a sequence; empty when absent

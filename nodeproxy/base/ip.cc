@@ -62,6 +62,8 @@ bool Ip::is_unspecified() const {
   return std::all_of(bytes_.begin() + from, bytes_.end(), [](uint8_t b) { return b == 0; });
 }
 
+bool Ip::is_multicast() const { return is_v4() ? (bytes_[12] & 0xf0) == 0xe0 : bytes_[0] == 0xff; }
+
 bool Ip::is_loopback() const {
   if (is_v4()) return bytes_[12] == 127;
   return std::all_of(bytes_.begin(), bytes_.end() - 1, [](uint8_t b) { return b == 0; }) && bytes_[15] == 1;

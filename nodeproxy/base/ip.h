@@ -27,6 +27,9 @@ class Ip {
   bool is_unspecified() const;  // :: or 0.0.0.0
   bool is_loopback() const;     // 127/8 or ::1
   bool is_link_local() const;   // 169.254/16 or fe80::/10
+  bool is_multicast() const;    // 224/4 or ff00::/8
+  // Whether it can be a pod's, a node's or a service's: it names one host, and another than whoever says it.
+  bool names_a_host() const { return !is_unspecified() && !is_loopback() && !is_multicast(); }
   const std::array<uint8_t, 16>& bytes() const { return bytes_; }
   std::string to_string() const;  // "10.0.0.1", "fd00::1"
   std::string to_wire() const;    // 4 or 16 bytes, as mesh.proto carries it

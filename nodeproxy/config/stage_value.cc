@@ -9,14 +9,6 @@
 #include "nodeproxy/base/http_syntax.h"
 
 namespace weir::config {
-namespace {
-
-// ff00::/8 and 224/4.
-bool is_multicast(const Ip& address) {
-  return address.is_v4() ? (address.bytes()[12] & 0xf0) == 0xe0 : address.bytes()[0] == 0xff;
-}
-
-}  // namespace
 
 bool read_address(const std::string& field, const std::string& bytes, Ip& into, std::string& wrong) {
   const auto address = Ip::from_bytes(bytes);
@@ -24,7 +16,7 @@ bool read_address(const std::string& field, const std::string& bytes, Ip& into, 
     wrong = fmt::format("{}: {} bytes; an address has 4 or 16", field, bytes.size());
     return false;
   }
-  if (address->is_unspecified() || address->is_loopback() || is_multicast(*address)) {
+  if (!address->names_a_host()) {
     wrong =
         fmt::format("{}: {} cannot be the address of a pod, node or service", field, address->to_string());
     return false;

@@ -203,6 +203,11 @@ TEST_CASE("whatever is wrong is refused with its line and the path of the field"
            {"apiVersion: v1\nkind: Pod\nmetadata: {name: A}\n", "a.yaml:3: metadata.name has a character"},
            {"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nstatus:\n  podIP: 10.0.0\n",
             "a.yaml:5: status.podIP is no IP"},
+           {"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nstatus: {podIPs: [{ip: 10.0.0.1}, {ip: "
+            "\"ff00::1\"}]}\n",
+            "a.yaml:4: status.podIPs[1].ip cannot be the address of a pod, node or service: ff00::1"},
+           {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {clusterIP: 127.0.0.1}\n",
+            "spec.clusterIP cannot be the address"},
            {"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{ports: [{containerPort: "
             "70000}]}]}\n",
             "spec.containers[0].ports[0].containerPort must be a number from 1 to 65535"},
