@@ -33,6 +33,7 @@ CONNECTION_BYTES = 16 << 10  # Two sockets' state, a flow, a coroutine or two: t
 FLOOR_SECONDS = 0.05         # Timers, metrics, the neighbour's own jitter.
 DIALS = 2                    # times what an ordinary connection of one request takes, for each connection
 FLOOR_LATENCY = 0.020        # A few turns of the busy processors of a shared machine.
+SANITIZED = bool(os.environ.get("WEIR_SANITIZED"))
 CHANCES = 10                 # as many seconds in all: the busy spell of a shared machine ends sooner
 PATIENCE = 5                 # seconds until an attack must have been minded, however little of a processor it gets
 RATE = 400                   # The neighbour's requests a second.
@@ -213,6 +214,8 @@ class Scales:
                     f"{1000 * slowest:.1f} ms (may be {1000 * slowest_may:.1f}), GOAWAY {attack.codes[:4]}")
             print(told)
             assert attack.bytes, "nothing was sent"
+            if SANITIZED:
+                return attack
             assert grown <= memory_max and seconds <= seconds_max, told
             if slowest <= slowest_may or (chance > 3 and slowest - self.quiet > seconds):
                 return attack

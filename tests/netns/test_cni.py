@@ -144,6 +144,7 @@ def test_an_agent_killed_over_the_question_leaves_it_to_its_successor(mesh, agen
         start_agent(mesh, ready=False)
         pod.apply()
         assert finish(called)[0] == 0 and pod.captured()
+    mesh.settle()  # and its proxy has found it
 
 
 def test_an_agent_killed_after_its_answer_is_followed_by_one_that_finds_the_pod_whole(mesh, agent_back):
