@@ -33,6 +33,7 @@ class OutboundFlow final : public Flow {
   Early early;
   // An application may have been given these bytes by a session whose fate is not known: no other may be.
   bool in_doubt = false;
+  bool silent = false;                                    // it was listened to, and had said nothing
   std::unique_ptr<telemetry::Record> destination_record;  // of a one-pass flow: the other reporter's
 
   void publish_bytes() override {
@@ -106,7 +107,7 @@ io::Task<Status> walk(OutboundFlow& flow, detect::Heard first, std::optional<Hop
 }
 
 // Same node, one pass: the destination's policy here, then its application, from the client's namespace.
-io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
+io::Task<Status> by_local(OutboundFlow& flow, const Hop& hop) {
   Context& context = flow.context;
   LocalPod* destination = context.pod(hop.workload_uid);
   const config::Workload* workload = destination ? destination->workload() : nullptr;
@@ -158,7 +159,7 @@ io::Task<Status> by_local(OutboundFlow& flow, Hop hop) {
 }
 
 // To what is outside the mesh, or a peer whose mode is Disabled: plain TCP from the pod.
-io::Task<Status> by_plain(OutboundFlow& flow, Hop hop) {
+io::Task<Status> by_plain(OutboundFlow& flow, const Hop& hop) {
   const auto place = flow.context.shares.connection(flow.client_address.ip);
   if (!place) co_return std::unexpected(place.error());
   auto socket = co_await net::connect(flow.context.driver,
@@ -171,18 +172,25 @@ io::Task<Status> by_plain(OutboundFlow& flow, Hop hop) {
   co_return Status();
 }
 
-// A session on a lane to the endpoint's proxy, as this pod. What the client sent meanwhile is kept until the
-// application has accepted, so that another endpoint can be tried.
-io::Task<Status> by_lane(OutboundFlow& flow, Hop hop) {
-  Context& context = flow.context;
-  const auto certificate = co_await own_certificate(context, flow.owner.identity());
-  if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
+// Not in the frame below, which an idle connection keeps.
+Status open(OutboundFlow& flow, const Hop& hop, const std::shared_ptr<const tls::Context>& certificate,
+            mesh::SessionStream& session) {
   const upstream::LaneKey key{flow.owner.uid(), flow.client_address.ip, hop.to, hop.identity,
                               hop.workload_uid};
+  return flow.context.lanes->open(key, certificate, flow.owner.netns_fd(), flow.client_address, session);
+}
+
+// A session on a lane to the endpoint's proxy, as this pod. What the client sent meanwhile is kept until the
+// application has accepted, so that another endpoint can be tried.
+io::Task<Status> by_lane(OutboundFlow& flow, const Hop& hop) {
+  Context& context = flow.context;
   mesh::SessionStream session;
-  const Status opened =
-      context.lanes->open(key, certificate, flow.owner.netns_fd(), flow.client_address, session);
-  if (!opened) co_return opened;
+  {
+    const auto certificate = co_await own_certificate(context, flow.owner.identity());
+    if (!certificate) co_return fail(Source::local, Reason::certificate_missing);
+    const Status opened = open(flow, hop, certificate, session);
+    if (!opened) co_return opened;
+  }
   const Status through = co_await flow.early.until_opened(context.driver, flow.client, session);
   if (!through) {
     flow.in_doubt = !session.untouched();
@@ -210,13 +218,14 @@ io::Task<Result<Target>> resolve(OutboundFlow& flow) {
   }
 }
 
-io::Task<Status> one_try(OutboundFlow& flow, Hop hop) {
+// The hop is the caller's, who waits for the end.
+io::Task<Status> one_try(OutboundFlow& flow, const Hop& hop) {
   switch (hop.way) {
-    case upstream::Way::lane: co_return co_await by_lane(flow, std::move(hop));
-    case upstream::Way::local: co_return co_await by_local(flow, std::move(hop));
+    case upstream::Way::lane: return by_lane(flow, hop);
+    case upstream::Way::local: return by_local(flow, hop);
     case upstream::Way::plain: break;
   }
-  co_return co_await by_plain(flow, std::move(hop));
+  return by_plain(flow, hop);
 }
 
 // Opaque bytes: one endpoint after another until one has accepted.
@@ -225,8 +234,7 @@ io::Task<Status> opaque(OutboundFlow& flow) {
   Status last = fail(Source::local, Reason::no_endpoint);
   for (int tries = 0; tries < limits::connect_tries; ++tries) {
     // Again by the newest snapshot: the one before may be gone since the last suspension.
-    const Target target = target_of(*context.snapshot, flow.dialled);
-    auto hop = choose(flow, target);
+    auto hop = choose(flow, target_of(*context.snapshot, flow.dialled));
     if (!hop) co_return tries == 0 ? Status(std::unexpected(hop.error())) : last;
     label(flow.record.facts, context, flow.owner, *hop);
     if (hop->endpoint_id != 0) {
@@ -234,7 +242,7 @@ io::Task<Status> opaque(OutboundFlow& flow) {
       flow.lease = context.balance.lease(hop->endpoint_id);
     }
     const bool more = hop->endpoint_id != 0, by_lane = hop->way == upstream::Way::lane;
-    last = co_await one_try(flow, std::move(*hop));
+    last = co_await one_try(flow, *hop);
     if (last || flow.why || flow.in_doubt) co_return last;
     // GOAWAY and OPEN crossed: the endpoint's proxy is being replaced, and its successor answers at the same address.
     if (by_lane && last.error().reason == Reason::draining) {
@@ -256,23 +264,35 @@ detect::Hint hint_of(const OutboundFlow& flow, const ToService& to) {
   return hint == detect::Hint::unknown && server_first ? detect::Hint::opaque : hint;
 }
 
-io::Task<Status> corridor(OutboundFlow& flow) {
+// What the client says first, where it decides what becomes of it; who dials what is declared opaque is not listened to.
+io::Task<Result<detect::Heard>> first_words(OutboundFlow& flow) {
   const auto known = co_await resolve(flow);
   if (!known) co_return std::unexpected(known.error());
   const auto* service = std::get_if<ToService>(&*known);
   if (service) flow.record.facts.labels.service = service->service->name;
   const detect::Hint hint = service ? hint_of(flow, *service) : detect::Hint::opaque;
-  if (hint == detect::Hint::opaque) co_return co_await opaque(flow);
+  if (hint == detect::Hint::opaque) {
+    detect::Heard unheard;
+    unheard.speech = detect::Speech::opaque;
+    co_return std::move(unheard);
+  }
   auto first = co_await detect::application_speech(flow.context.driver, flow.client, hint);
+  if (first) flow.silent = first->bytes.empty() && !first->fin;
+  co_return std::move(first);
+}
+
+// An idle connection keeps the frames of this and of the one that is awaited at the end: hence what comes before in one
+// of its own.
+io::Task<Status> corridor(OutboundFlow& flow) {
+  auto first = co_await first_words(flow);
   if (!first) co_return std::unexpected(first.error());
   if (first->speech == detect::Speech::http1 || first->speech == detect::Speech::http2) {
     co_return co_await walk(flow, std::move(*first), std::nullopt);
   }
-  const bool silent = first->bytes.empty() && !first->fin;
   flow.early.begin_with(std::move(first->bytes));
   const Status status = co_await opaque(flow);
   // A server that spoke to a client which had said nothing: nobody waits at that port again.
-  if (silent && flow.record.received_bytes > 0) flow.owner.server_first_services.insert(flow.dialled);
+  if (flow.silent && flow.record.received_bytes > 0) flow.owner.server_first_services.insert(flow.dialled);
   co_return status;
 }
 

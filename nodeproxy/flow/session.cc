@@ -25,6 +25,7 @@ class SessionFlow final : public Flow {
   SocketAddress client_address, local;
   std::string client_identity;
   mesh::Carrier* carrier = nullptr;  // lives as long as its sessions
+  Permit connection;                 // to the application
 };
 
 void label(telemetry::Facts& facts, const LocalPod& owner, const mesh::Carrier& carrier,
@@ -80,20 +81,11 @@ io::Task<Result<detect::Heard>> first_words(SessionFlow& flow) {
   co_return heard;
 }
 
-io::Task<Status> corridor(SessionFlow& flow) {
+// Policy, then the application. A coroutine of its own, so that an idle session does not keep its frame.
+io::Task<Result<io::Socket>> to_application(SessionFlow& flow, bool requests_needed) {
   Context& context = flow.context;
   const config::Workload* workload = flow.owner.workload();
   if (!workload) co_return fail(Source::config, Reason::unknown_pod);
-  const bool requests_needed = policy::needs_request(*workload, flow.local.port);
-  detect::Heard heard;
-  if (requests_needed) {
-    auto first = co_await first_words(flow);
-    if (!first) co_return std::unexpected(first.error());
-    if (first->speech != detect::Speech::opaque) co_return co_await pass_on_http(flow, std::move(*first));
-    heard = std::move(*first);
-    workload = flow.owner.workload();
-    if (!workload) co_return fail(Source::config, Reason::unknown_pod);
-  }
   const policy::Verdict verdict =
       policy::judge(*workload, flow.local.port, {flow.client_identity, flow.client_address.ip});
   count_audits(context, verdict);
@@ -104,8 +96,9 @@ io::Task<Status> corridor(SessionFlow& flow) {
                                     .port = flow.local.port,
                                     .secured = true,
                                     .requests_needed = requests_needed});
-  const auto place = context.shares.connection(flow.client_address.ip);
+  auto place = context.shares.connection(flow.client_address.ip);
   if (!place) co_return std::unexpected(place.error());
+  flow.connection = std::move(*place);
   auto server =
       co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
                                                                 flow.local, context.ports.application));
@@ -113,12 +106,18 @@ io::Task<Status> corridor(SessionFlow& flow) {
     // Nobody listens there any more. The lane's socket stands on that port as a connection of the application's own
     // would: one that does not set SO_REUSEADDR could not listen again as long as clients go on trying.
     if (server.error().reason == Reason::refused) flow.carrier->drain();
-    co_return std::unexpected(server.error());
   }
-  flow.record.opened(context.sink);
+  co_return std::move(server);
+}
+
+// What is not HTTP, or need not be looked into.
+io::Task<Status> opaque(SessionFlow& flow, io::Buffer first, bool requests_needed) {
+  auto server = co_await to_application(flow, requests_needed);
+  if (!server) co_return std::unexpected(server.error());
+  flow.record.opened(flow.context.sink);
   if (!requests_needed) flow.session.accept_open();
   relay::SessionEnd client_end(flow.session);
-  if (!heard.bytes.empty()) client_end.put_back(std::move(heard.bytes));
+  if (!first.empty()) client_end.put_back(std::move(first));
   relay::SocketEnd server_end(*server);
   relay::Ends ends(flow.record.sent_bytes, flow.record.received_bytes);
   co_await relay::run(flow, client_end, server_end, ends);
@@ -130,12 +129,27 @@ io::Task<Status> corridor(SessionFlow& flow) {
   co_return Status();
 }
 
+// Where a policy needs to know requests.
+io::Task<Status> looked_into(SessionFlow& flow) {
+  auto first = co_await first_words(flow);
+  if (!first) co_return std::unexpected(first.error());
+  if (first->speech != detect::Speech::opaque) co_return co_await pass_on_http(flow, std::move(*first));
+  co_return co_await opaque(flow, std::move(first->bytes), true);
+}
+
 // Begins in a turn of its own: one read of a lane may hold hundreds of OPENs, each of which costs a connect(2).
 io::Task<void> run(SessionFlow& flow) {
   co_await io::Yield{flow.driver()};
   if (!flow.why) flow.why = flow.session.failed();
   if (!flow.why) {
-    const Status status = co_await corridor(flow);
+    const config::Workload* workload = flow.owner.workload();
+    Status status;
+    if (workload && policy::needs_request(*workload, flow.local.port)) {
+      status = co_await looked_into(flow);
+    } else {
+      io::Buffer nothing;
+      status = co_await opaque(flow, std::move(nothing), false);
+    }
     if (!status && !flow.why) flow.why = status.error();
   }
   if (flow.why && flow.bytes) flow.session.abandon(flow.why->reason);

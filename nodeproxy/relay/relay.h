@@ -2,12 +2,13 @@
 // Moving bytes between two streams, both ways at once, until both have ended: half-close kept (a FIN passes on, the
 // other direction lives), RST kept distinct from FIN (an error on one side resets the other), and backpressure by
 // construction: each direction holds one buffer and reads the next only when that one has been taken.
-// A stream is anything with read() → Result<Buffer> (empty: FIN), at_fin() (known to be next), write(Buffer, whether
-// finish() follows at once) → Status, finish();
+// A stream is anything with Read(stream) → Result<Buffer> (empty: FIN), at_fin() (known to be next), Write(stream, Buffer,
+// whether finish() follows at once) → Status, finish();
 // a template instead of a virtual interface, since this is the innermost loop.
 // Thread: one worker. Errors: in Ends, with the side that ended first.
 #include <cstdint>
 #include <optional>
+#include <variant>
 
 #include "nodeproxy/base/limits.h"
 #include "nodeproxy/io/scope.h"
@@ -40,13 +41,27 @@ class HalfClosedWatch final : private io::Timer {
   uint64_t seen_bytes_ = 0;
 };
 
+// A wait that stays where it is: gcc 12 would copy an awaiter that is no temporary into the frame.
+template <typename Wait>
+struct Borrowed {
+  Wait& wait;
+  bool await_ready() { return wait.await_ready(); }
+  template <typename Promise>
+  bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    return wait.await_suspend(waiting);
+  }
+  auto await_resume() { return wait.await_resume(); }
+};
+
 // One direction. Ends at FIN (passed on) or at the first error of either stream, which ends the scope.
 template <typename From, typename To>
 io::Task<void> pump(io::Scope& scope, From& from, To& to, Source from_side, uint64_t& bytes, Ends& ends,
                     HalfClosedWatch& watch) {
   const Source to_side = from_side == Source::downstream ? Source::upstream : Source::downstream;
+  // The two waits are never there at once, but gcc gives each its place in the frame, which an idle connection keeps.
+  std::variant<std::monostate, typename From::Read, typename To::Write> wait;
   for (;;) {
-    Result<io::Buffer> buffer = co_await from.read();
+    Result<io::Buffer> buffer = co_await Borrowed{wait.template emplace<1>(from)};
     if (!buffer) {
       ends.fail(from_side, buffer.error());
       break;
@@ -58,7 +73,7 @@ io::Task<void> pump(io::Scope& scope, From& from, To& to, Source from_side, uint
     }
     bytes += buffer->size();
     const bool last = from.at_fin();  // then one packet can carry both
-    const Status written = co_await to.write(std::move(*buffer), last);
+    const Status written = co_await Borrowed{wait.template emplace<2>(to, std::move(*buffer), last)};
     if (!written) {
       ends.fail(to_side, written.error());
       break;

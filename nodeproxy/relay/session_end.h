@@ -29,11 +29,12 @@ class SessionEnd {
     SessionEnd& end_;
     mesh::SessionStream::Read read_;
   };
-  Read read() { return Read(*this); }
+  class Write : public mesh::SessionStream::Write {
+   public:
+    Write(SessionEnd& end, io::Buffer buffer, bool)  // frames share records anyway
+        : mesh::SessionStream::Write(end.stream_, std::move(buffer), io::kNever) {}
+  };
   bool at_fin() const { return stream_.at_fin(); }
-  auto write(io::Buffer buffer, bool) {
-    return stream_.write(std::move(buffer));
-  }  // frames share records anyway
   void finish() { stream_.finish(); }
 
  private:

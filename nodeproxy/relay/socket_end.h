@@ -61,9 +61,7 @@ class SocketEnd {
     io::Socket::Send send_;
   };
 
-  Read read() { return Read(*this); }
   bool at_fin() const { return false; }  // only the next read can tell
-  Write write(io::Buffer buffer, bool last) { return Write(*this, std::move(buffer), last); }
   void finish() {
     finished_ = true;
     socket_.shutdown_write();
