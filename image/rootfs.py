@@ -106,7 +106,11 @@ def weir(image, programs):
     tree.directory("/tmp", 0o1777)
     for directory in ("/proc", "/sys", "/dev", "/run"):
         tree.directory(directory)
-    tree.text("/usr/share/weir/packages", tree.packages())
+    linked = sorted(pathlib.Path(programs).resolve().parents[1].glob("boringssl-*/LICENSE")) if image == "node" else []
+    for licence in linked:  # BoringSSL is in weir-proxy itself
+        tree.text(f"/usr/share/weir/{licence.parent.name}.LICENSE", licence.read_text())
+    sources = "".join(f"{licence.parent.name.replace('-', ' ')} (linked statically)\n" for licence in linked)
+    tree.text("/usr/share/weir/packages", tree.packages() + sources)
     return tree
 
 
