@@ -198,6 +198,19 @@ def _least_share(flows):
     return min(by_worker.values()) / sum(by_worker.values())
 
 
+def _handshake():
+    """What a full mTLS handshake costs the proxy that is dialled: with no ticket, over TCP of its own, and its end. Envoy also
+    opens the connection to the application for each; Weir knows the client's chain from the one before, as it ships."""
+
+    def sample(sampler, peer):
+        entry, count = peer.tls_entry(), 400 if sampler.seconds < 4 else 1000
+        load.handshakes(sampler.ground, entry, 50)
+        result, used = sampler.measured(peer, lambda: load.handshakes(sampler.ground, entry, count))
+        return {**result, **used, "cpu_us": used["cpu_b_s"] / count * 1e6}
+
+    return Case("tcp", sample, paths=("envoy-tcp", "weir"))
+
+
 def _connect():
     """What the hooks of connect() cost: whole, and of it the time in Weir's programs, as the kernel counts it. Direct: the
     programs are attached, as on every node that has Weir, but the pod is not enrolled."""
@@ -275,6 +288,7 @@ LAYER_4 = {
     "bulk8": _bulk(8),
     "beside": _beside(),
     "workers": _workers(),
+    "handshake": _handshake(),
     "connect": _connect(),
     "memory": _memory("tcp"),
 }

@@ -23,7 +23,8 @@ sys.path.insert(0, str(REPOSITORY / "tests/lab"))
 from lab import Lab  # noqa: E402
 from processes import LabError  # noqa: E402
 
-__all__ = ["CLIENT", "NEAR", "NODE_A", "NODE_B", "SERVER", "Ground", "LabError"]  # LabError: what a lab that fails raises
+# LabError: what a lab that fails raises.
+__all__ = ["CLIENT", "CROWD", "NEAR", "NODE_A", "NODE_B", "REPOSITORY", "SERVER", "Ground", "LabError"]
 
 CLIENT, SERVER, NEAR, NODE_A, NODE_B = "bench/client", "bench/server", "bench/near", "node:a", "node:b"
 CROWD = 9  # further enrolled pods on each node, which do nothing: ten make a node that is in use

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from path import procs
-from path.ground import CLIENT, NEAR, SERVER
+from path.ground import CLIENT, NEAR, NODE_A, SERVER
 from peers.peer import ORIGIN_PORTS
 
 BODY_BYTES = 1024
@@ -199,6 +199,15 @@ def connects(ground, count=20_000):
     script = str(__file__).replace("load.py", "connect.py")
     output = ground.run(CLIENT, ["/usr/bin/python3", "-S", script, count], procs.LOAD_CPU, START_AND_END_S)
     return {"connect_us": float(output), "connects": count}
+
+
+def handshakes(ground, entry, count):
+    """Full handshakes with the proxy of the server's node, from node a. `entry`: address, port, certificate, key, ALPN."""
+    script = str(__file__).replace("load.py", "handshakes.py")
+    output = ground.run(NODE_A, ["/usr/bin/python3", script, *entry, count], procs.LOAD_CPU, START_AND_END_S)
+    if output.strip() != str(count):
+        raise RuntimeError(f"handshakes with {entry[0]}:{entry[1]}: {output.strip()[-300:]}")
+    return {"requests": count, "trouble": ""}
 
 
 class IdleConnections:

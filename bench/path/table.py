@@ -47,6 +47,7 @@ WORKERS_COLUMNS = [
     ("share_a", "least share of a worker, node a", 2),
     ("share_b", "least share, node b", 2),
 ]
+HANDSHAKE_COLUMNS = [("cpu_us", "CPU µs/handshake of the dialled proxy", 1)]
 CONNECT_COLUMNS = [("connect_us", "µs/connect()", 2), ("hooks_us", "of it in Weir's programs", 2)]
 MEMORY_COLUMNS = [
     ("rest_mb", "MB at rest", 1),
@@ -60,6 +61,7 @@ RATE = Kind(RATE_COLUMNS, [("cpu_us", False), ("added_p50", False), ("added_p99"
 SHORT = Kind(SHORT_COLUMNS, [("cpu_us", False), ("per_s", True)])
 BULK = Kind(BULK_COLUMNS, [("cpu_s_per_gb", False), ("gbit_s", True)])
 BESIDE = Kind(BESIDE_COLUMNS, [("p99_beside", False)])
+HANDSHAKE = Kind(HANDSHAKE_COLUMNS, [("cpu_us", False)])
 WORKERS, CONNECT = Kind(WORKERS_COLUMNS, []), Kind(CONNECT_COLUMNS, [])
 MEMORY = Kind(MEMORY_COLUMNS, [("rest_mb", False), ("idle_kib_each", False)])
 CASES = {
@@ -70,6 +72,7 @@ CASES = {
     "bulk8": ("Bulk, 8 streams", BULK),
     "beside": ("100 requests a second on one connection, alone and beside a bulk stream of the same two pods", BESIDE),
     "workers": ("Bulk, 8 streams, two workers: the bytes of each", WORKERS),
+    "handshake": ("Full mTLS handshakes, one after the other, at the server's node", HANDSHAKE),
     "connect": ("connect() to a port of the pod's own where nobody listens", CONNECT),
     "h1": ("HTTP/1.1, full load, 32 connections, 1 KiB answers", FLOOD),
     "h1-rate": ("HTTP/1.1, 1,000 requests a second, open loop, 16 connections", RATE),

@@ -53,6 +53,11 @@ class EnvoyTcp(ExplicitPair):
     first_port = 20100
     http2_between = False
 
+    def tls_entry(self):
+        """Where proxy b takes mTLS, and with what: address, port, certificate, key, ALPN."""
+        directory = certs.ensure(self.cache)
+        return self.ground.node_b_address, self.port("tcp"), directory / "a.pem", directory / "a.key", ""
+
     def command(self, side):
         binary = ensure_binary(self.cache)
         config = self.run_dir / f"{self.name}-{side}.json"

@@ -12,11 +12,17 @@ import copy
 import json
 import os
 import subprocess
+import sys
 import time
 
 from path import procs
-from path.ground import CLIENT, CROWD, NEAR, SERVER
+from path.ground import CLIENT, CROWD, NEAR, REPOSITORY, SERVER
+from peers import certs
 from peers.peer import LAYER_7, ORIGIN_PORTS, Peer
+
+sys.path.insert(0, str(REPOSITORY / "tests/netns"))
+
+import certificates  # noqa: E402
 
 ENROLMENT_S_MAX = 20
 OPENED = "weir_tcp_connections_opened_total"
@@ -35,6 +41,7 @@ class Weir(Peer):
     def __init__(self, *args):
         super().__init__(*args)
         self.enrolled = False
+        self.leaf = ()
 
     def weir(self, side):
         return self.ground.lab.weir(Weir.nodes[side])
@@ -112,6 +119,13 @@ class Weir(Peer):
 
     def opened(self, side):
         return self.weir(side).metrics("proxy").total(OPENED, connection_security=self.security)
+
+    def tls_entry(self):
+        """Where proxy b takes lanes, and with what: address, port, certificate, key, ALPN."""
+        if not self.leaf:
+            root = max((self.ground.lab.directory / "ca").glob("root-*.pem"), key=lambda path: path.stat().st_mtime)
+            self.leaf = certificates.signed(root, certs.IDENTITIES["a"])
+        return self.ground.server_address, ORIGIN_PORTS["tcp"], *self.leaf, "weir/1"
 
     def check(self, service):
         """That requests are walked as requests: carried as bytes they would cost less, and not be what is asked."""
