@@ -137,12 +137,9 @@ def _bulk(streams):
     """So many iperf3 streams from client to server."""
 
     def sample(sampler, peer):
-        server = sampler.origin.bulk_server()
-        try:
+        with sampler.origin.bulk_server():
             work = lambda: load.bulk(sampler.ground, peer.target("bulk"), sampler.seconds, streams)  # noqa: E731
             result, used = sampler.measured(peer, work)
-        finally:
-            procs.stop(server)
         return {**result, **used, **_per_gb(result, used)}
 
     return Case("bulk", sample)
@@ -157,15 +154,11 @@ def _beside():
     def sample(sampler, peer):
         ground, target, seconds, binary = sampler.ground, peer.target("tcp"), sampler.seconds, sampler.latency_binary
         alone = load.fixed_rate(ground, target, seconds, binary, **asked)
-        server = sampler.origin.bulk_server(nice)
-        try:
-            with ThreadPoolExecutor(1) as threads:
-                bulk = threads.submit(load.bulk, ground, peer.target("bulk"), seconds + 3, 1, nice)
-                time.sleep(1)
-                beside = load.fixed_rate(ground, target, seconds, binary, **asked)
-                gbit_s = bulk.result()["gbit_s"]
-        finally:
-            procs.stop(server)
+        with sampler.origin.bulk_server(nice), ThreadPoolExecutor(1) as threads:
+            bulk = threads.submit(load.bulk, ground, peer.target("bulk"), seconds + 3, 1, nice)
+            time.sleep(1)
+            beside = load.fixed_rate(ground, target, seconds, binary, **asked)
+            gbit_s = bulk.result()["gbit_s"]
         return {"p50": alone["p50"], "p99": alone["p99"], "p50_beside": beside["p50"], "p99_beside": beside["p99"],
                 "p99_times": beside["p99"] / alone["p99"], "gbit_s": gbit_s,
                 "trouble": alone["trouble"] + beside["trouble"]}
@@ -177,15 +170,11 @@ def _workers():
     """How eight bulk streams divide among the workers of each proxy, by the bytes of the flows of each."""
 
     def sample(sampler, peer):
-        server = sampler.origin.bulk_server()
-        try:
-            with ThreadPoolExecutor(1) as threads:
-                bulk = threads.submit(load.bulk, sampler.ground, peer.target("bulk"), sampler.seconds + 1, 8)
-                time.sleep(sampler.seconds)
-                shares = {side: _least_share(peer.flows(side)) for side in peer.nodes}
-                gbit_s = bulk.result()["gbit_s"]
-        finally:
-            procs.stop(server)
+        with sampler.origin.bulk_server(), ThreadPoolExecutor(1) as threads:
+            bulk = threads.submit(load.bulk, sampler.ground, peer.target("bulk"), sampler.seconds + 1, 8)
+            time.sleep(sampler.seconds)
+            shares = {side: _least_share(peer.flows(side)) for side in peer.nodes}
+            gbit_s = bulk.result()["gbit_s"]
         return {"gbit_s": gbit_s, "share_a": shares["a"], "share_b": shares["b"], "trouble": ""}
 
     return Case("bulk", sample, paths=("weir-2",))

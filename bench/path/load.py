@@ -3,15 +3,18 @@
 Every load returns what it did (requests, bytes, latencies); what that cost is measured around it by cases.py.
 """
 
+import contextlib
 import json
 import re
 import subprocess
 import time
+from pathlib import Path
 
 from path import procs
 from path.ground import CLIENT, NEAR, NODE_A, SERVER
 from peers.peer import ORIGIN_PORTS
 
+HERE = Path(__file__).resolve().parent
 BODY_BYTES = 1024
 BIG_BODY_BYTES = 64 << 20
 GRPC_REQUEST_BYTES = 100
@@ -67,18 +70,20 @@ class Origin:
         (www / GRPC_PATH).write_bytes(grpc_message(BODY_BYTES))
         (www / "1k").write_bytes(b"x" * BODY_BYTES)
         (www / "big").write_bytes(b"x" * BIG_BODY_BYTES)
-        config = self.run_dir / "nginx.conf"
-        ports = {"tcp_port": ORIGIN_PORTS["tcp"], "http_port": ORIGIN_PORTS["http"]}
-        config.write_text(NGINX.format(dir=self.run_dir, www=www, body="x" * BODY_BYTES, **ports))
         h2 = ["nghttpd", "--no-tls", "--workers=1", "--max-concurrent-streams=1000", f"--htdocs={www}"]
-        self.serve("nginx", ["/usr/sbin/nginx", "-c", config], ["tcp", "http"])
-        near = self.run_dir / "near"
-        near.mkdir()
-        (near / "nginx.conf").write_text(NGINX.format(dir=near, www=www, body="x" * BODY_BYTES, **ports))
-        argv = ["/usr/sbin/nginx", "-c", near / "nginx.conf"]
-        self.servers.append(self.ground.start(NEAR, argv, procs.LOAD_CPU, near / "nginx.out"))
+        self.serve("nginx", self.nginx("nginx", www), ["tcp", "http"])
+        self.servers.append(self.ground.start(NEAR, self.nginx("near", www), procs.LOAD_CPU, self.run_dir / "near.out"))
         self.serve("h2", [*h2, ORIGIN_PORTS["h2"]], ["h2"])
         self.serve("grpc", [*h2, "--trailer=grpc-status: 0", ORIGIN_PORTS["grpc"]], ["grpc"])
+
+    def nginx(self, name, www):
+        """The command of one with a directory of its own in the run's."""
+        directory = self.run_dir / name
+        directory.mkdir()
+        ports = {"tcp_port": ORIGIN_PORTS["tcp"], "http_port": ORIGIN_PORTS["http"]}
+        config = directory / "nginx.conf"
+        config.write_text(NGINX.format(dir=directory, www=www, body="x" * BODY_BYTES, **ports))
+        return ["/usr/sbin/nginx", "-c", config]
 
     def serve(self, name, argv, services):
         self.servers.append(self.ground.start(SERVER, argv, procs.LOAD_CPU, self.run_dir / f"{name}.out"))
@@ -92,12 +97,16 @@ class Origin:
     def pids(self):
         return [server.pid for server in self.servers]
 
+    @contextlib.contextmanager
     def bulk_server(self, before=()):
         """One that serves one test and ends: an aborted test would leave a lasting one busy."""
         argv = [*before, "iperf3", "--server", "--one-off", "--port", ORIGIN_PORTS["bulk"]]
         process = self.ground.start(SERVER, argv, procs.LOAD_CPU, self.run_dir / "iperf3.log")
-        _wait_for_listener(process, ORIGIN_PORTS["bulk"])
-        return process
+        try:
+            _wait_for_listener(process, ORIGIN_PORTS["bulk"])
+            yield
+        finally:
+            procs.stop(process)
 
 
 def _wait_for_listener(process, port, limit_s=5):
@@ -196,15 +205,13 @@ def bulk(ground, target, seconds, streams, before=()):
 
 def connects(ground, count=20_000):
     """So many connect() to a port of the client pod's own where nobody listens: the call and its refusal, no proxy."""
-    script = str(__file__).replace("load.py", "connect.py")
-    output = ground.run(CLIENT, ["/usr/bin/python3", "-S", script, count], procs.LOAD_CPU, START_AND_END_S)
+    output = ground.run(CLIENT, ["/usr/bin/python3", "-S", HERE / "connect.py", count], procs.LOAD_CPU, START_AND_END_S)
     return {"connect_us": float(output), "connects": count}
 
 
 def handshakes(ground, entry, count):
     """Full handshakes with the proxy of the server's node, from node a. `entry`: address, port, certificate, key, ALPN."""
-    script = str(__file__).replace("load.py", "handshakes.py")
-    output = ground.run(NODE_A, ["/usr/bin/python3", script, *entry, count], procs.LOAD_CPU, START_AND_END_S)
+    output = ground.run(NODE_A, ["/usr/bin/python3", HERE / "handshakes.py", *entry, count], procs.LOAD_CPU, START_AND_END_S)
     if output.strip() != str(count):
         raise RuntimeError(f"handshakes with {entry[0]}:{entry[1]}: {output.strip()[-300:]}")
     return {"requests": count, "trouble": ""}
@@ -218,8 +225,7 @@ class IdleConnections:
         self.process = None
 
     def __enter__(self):
-        script = str(__file__).replace("load.py", "idle.py")
-        argv = ["/usr/bin/python3", "-S", script, *self.target, self.count]
+        argv = ["/usr/bin/python3", "-S", HERE / "idle.py", *self.target, self.count]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         self.process = self.ground.start(CLIENT, argv, procs.LOAD_CPU, **pipes)
         line = self.process.stdout.readline()
