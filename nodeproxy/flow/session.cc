@@ -102,11 +102,9 @@ io::Task<Result<io::Socket>> to_application(SessionFlow& flow, bool requests_nee
   auto server =
       co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
                                                                 flow.local, context.ports.application));
-  if (!server) {
-    // Nobody listens there any more. The lane's socket stands on that port as a connection of the application's own
-    // would: one that does not set SO_REUSEADDR could not listen again as long as clients go on trying.
-    if (server.error().reason == Reason::refused) flow.carrier->drain();
-  }
+  // Nobody listens there any more. The lane's socket stands on that port as a connection of the application's own
+  // would: one that does not set SO_REUSEADDR could not listen again as long as clients go on trying.
+  if (!server && server.error().reason == Reason::refused) flow.carrier->drain();
   co_return std::move(server);
 }
 

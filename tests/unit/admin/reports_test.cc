@@ -70,5 +70,11 @@ TEST_CASE("bytes that are no UTF-8 do not break the JSON") {
   CHECK_NOTHROW(nlohmann::json::parse(flows_json({flow})));
 }
 
+TEST_CASE("a flow says which worker carries it") {
+  telemetry::FlowView flow;
+  flow.worker = 1;
+  CHECK(nlohmann::json::parse(flows_json({flow}))[0]["worker"] == 1);
+}
+
 }  // namespace
 }  // namespace weir::admin
