@@ -1,6 +1,8 @@
 // Wiring, certificates and pods on the config thread. Start, admin and drain are in app_start.cc. See app.h.
 #include "nodeproxy/app.h"
 
+#include <malloc.h>
+
 #include <random>
 
 #include "nodeproxy/base/log.h"
@@ -51,7 +53,7 @@ void App::on_local_pod(config::LocalPod pod) {
         link_->pod_accepting(uid);  // said again, after a reconnect
       return;
     }
-    auto descriptors = std::make_shared<flow::PodDescriptors>();
+    auto descriptors = std::make_shared<flow::PodDescriptors>(options_.workers);
     descriptors->uid = uid;
     descriptors->identity = identity;
     descriptors->netns = std::move(pod.network_namespace);
@@ -101,6 +103,13 @@ void App::pod_released(const std::string& uid) {
   pods_.erase(pod);
   last.reset();
   link_->pod_released(uid);
+}
+
+// The message owns the descriptor: one that its worker leaves unread, as at the end of a drain's limit, closes it.
+void App::hand_over(uint32_t worker, const std::string& uid, flow::Way way, int fd) {
+  workers_[worker]->post([uid, way, connection = std::make_shared<Fd>(fd)](Worker& to) {
+    to.take_connection(uid, way, std::move(*connection));
+  });
 }
 
 void App::on_certificate(const std::string& identity, std::vector<std::string> chain_der) {
@@ -193,6 +202,22 @@ void App::on_tick() {
   }
   hand_out_certificates();
   begin_accepting();
+  give_back_memory();
+}
+
+// Trimming locks every thread's arena in turn, a millisecond for 10 MB of free memory: only while all of them rest. By the last
+// worker, when all have given back theirs.
+void App::give_back_memory() {
+  uint64_t turns = 0;
+  for (const auto& worker : workers_) turns += worker->turns();
+  if (!rest_.begins(turns, options_.workers, std::chrono::steady_clock::now())) return;
+  const auto left = std::make_shared<std::atomic<size_t>>(workers_.size());
+  for (const auto& worker : workers_) {
+    worker->post([left](Worker& to) {
+      to.rest();
+      if (--*left == 0) ::malloc_trim(0);
+    });
+  }
 }
 
 }  // namespace weir

@@ -16,6 +16,7 @@
 #include "nodeproxy/base/error.h"
 #include "nodeproxy/base/limits.h"
 #include "nodeproxy/base/local_http.h"
+#include "nodeproxy/base/rest.h"
 #include "nodeproxy/config/agent_link.h"
 #include "nodeproxy/config/publish.h"
 #include "nodeproxy/io/choose.h"
@@ -57,10 +58,13 @@ class App final : public config::AgentEvents {
   void take_trust(const config::Trust& trust);
   void hand_out_certificates();
   void begin_accepting();
+  void give_back_memory();
 
   // Any worker's thread: counts until all workers have said so.
   void pod_accepting(const std::string& uid);
   void pod_released(const std::string& uid);
+  // Of another worker: the descriptor goes to this one.
+  void hand_over(uint32_t worker, const std::string& uid, flow::Way way, int fd);
 
   Status start();
   void fit_descriptors();
@@ -96,6 +100,7 @@ class App final : public config::AgentEvents {
   std::thread config_thread_;
   LocalHttp http_;
   tls::CertStore certificates_;  // config thread
+  Rest rest_;                    // config thread
 
   std::mutex mutex_;  // guards what admin reads and workers report: not on the path
   std::map<std::string, Pod> pods_;

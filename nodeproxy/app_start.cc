@@ -101,7 +101,9 @@ Status App::start_workers() {
                                      .source_limits = options_.source_limits,
                                      .publisher = publisher_.get(),
                                      .pod_accepting = [this](const std::string& uid) { pod_accepting(uid); },
-                                     .pod_released = [this](const std::string& uid) { pod_released(uid); }};
+                                     .pod_released = [this](const std::string& uid) { pod_released(uid); },
+                                     .hand_over = [this](uint32_t to, const std::string& uid, flow::Way way,
+                                                         int fd) { hand_over(to, uid, way, fd); }};
       tell_driver(*chosen);
       workers_.push_back(std::make_unique<Worker>(std::move(chosen->driver), std::move(worker_options)));
       Worker& worker = *workers_.back();

@@ -1,6 +1,7 @@
 // The worker's loop and the messages it answers. See worker.h.
 #include "nodeproxy/worker.h"
 
+#include <algorithm>
 #include <random>
 
 #include "nodeproxy/base/log.h"
@@ -23,6 +24,7 @@ Worker::Worker(std::unique_ptr<io::Driver> driver, Options options)
       http_(context_.driver, lanes_, context_.ports) {
   context_.lanes = &lanes_;
   context_.http = &http_;
+  context_.hand_over = options_.hand_over;
   context_.shares.configure(options_.source_limits);
 }
 
@@ -44,7 +46,7 @@ void Worker::run() {
     sweep();
     judge_peers();
     context_.log.flush();
-    ++context_.counters.turns;
+    turns_.store(turns() + 1, std::memory_order_relaxed);
     driver_->turn(driver_->now() + (judging_ ? kJudgeEvery : kSweepEvery));
   }
   context_.log.flush();
@@ -125,6 +127,11 @@ void Worker::remove_pod(const std::string& uid, bool removed) {
   }
 }
 
+// Its place here is counted already, so the pod is neither unknown nor released.
+void Worker::take_connection(const std::string& uid, flow::Way way, Fd connection) {
+  context_.pod(uid)->take(way, connection.release());
+}
+
 void Worker::set_certificate(const std::string& identity, std::shared_ptr<const tls::Context> context) {
   std::shared_ptr<const tls::Context>& now = context_.certificates[identity];
   if (now && now != context) lanes_.drop_tickets(now->generation());
@@ -155,6 +162,8 @@ void Worker::drain(io::Clock::duration limit) {
   for (const auto& [uid, pod] : context_.pods) pod->drain();
 }
 
+void Worker::rest() { io::frame_give_back(); }
+
 void Worker::stop() { stopping_ = true; }
 
 void Worker::end_all_flows(Reason reason) {
@@ -165,7 +174,8 @@ bool Worker::finished() {
   if (stopping_) return true;
   if (!context_.draining) return false;
   // The pools serve what live connections still ask for; nobody is left to ask once the last has ended.
-  if (context_.live_flows == 0) {
+  if (context_.live_flows == 0 &&
+      std::ranges::all_of(context_.pods, [](const auto& pod) { return pod.second->quiet(); })) {
     http_.drain();
     lanes_.drain();
     if (http_.empty() && lanes_.empty()) return true;
@@ -203,6 +213,7 @@ telemetry::WorkerReport Worker::report(bool rows) {
     report.requests = context_.request_series.copy();
   }
   report.counters = context_.counters;
+  report.counters.turns = turns();
   report.counters.chains_known = context_.chains.known();
   report.counters.chains_followed = context_.chains.followed();
   report.accept_pauses = context_.accept_pauses.by_reason();

@@ -26,6 +26,8 @@ class Worker final : private upstream::LanePoolEvents {
     net::ShareLimits source_limits = {};
     config::Publisher* publisher = nullptr;
     std::function<void(const std::string& uid)> pod_accepting, pod_released;  // called on the worker's thread
+    // To take_connection() of another worker; likewise. Not called where there is one.
+    std::function<void(uint32_t worker, const std::string& uid, flow::Way way, int fd)> hand_over = {};
   };
 
   Worker(std::unique_ptr<io::Driver> driver, Options options);
@@ -39,12 +41,15 @@ class Worker final : private upstream::LanePoolEvents {
   // On the worker's thread, by message.
   void add_pod(std::shared_ptr<const flow::PodDescriptors> pod);
   void remove_pod(const std::string& uid, bool removed);
+  void take_connection(const std::string& uid, flow::Way way, Fd connection);
   void set_certificate(const std::string& identity, std::shared_ptr<const tls::Context> context);
   // Lanes whose peers it does not trust end, within seconds.
   void set_trust(std::shared_ptr<const tls::Bundle> bundle);
   // No new connections; run() returns when the last flow has ended, or at the limit, when the rest is reset.
   void drain(io::Clock::duration limit);
   void stop();
+  // Nobody works: what only work needs goes back to malloc, for whoever trims it.
+  void rest();
   // Without `rows`: all but the rows of label sets, which may be thousands; for who asks often.
   telemetry::WorkerReport report(bool rows = true);
   // Requests that ended since, for who watches; the first look only says where to go on from.
@@ -54,6 +59,7 @@ class Worker final : private upstream::LanePoolEvents {
   uint32_t index() const { return options_.index; }
   // Live flows, `most` at the most: for people, not for scrapes.
   std::vector<telemetry::FlowView> flows(size_t most);
+  uint64_t turns() const { return turns_.load(std::memory_order_relaxed); }  // from any thread
   flow::Context& context() { return context_; }
 
  private:
@@ -77,6 +83,7 @@ class Worker final : private upstream::LanePoolEvents {
   std::mutex mutex_;
   std::vector<std::function<void(Worker&)>> messages_;
   std::atomic<bool> has_messages_ = false;
+  std::atomic<uint64_t> turns_ = 0;
   std::vector<std::string> released_;
   io::TimePoint drain_until_ = io::kNever;
   io::TimePoint swept_ = {}, judged_ = {};

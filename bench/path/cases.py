@@ -15,6 +15,7 @@ from path import load, procs
 
 QUIET_BUSY = 0.12  # a core this busy at most counts as quiet
 DISTURBED = 0.08  # foreign share of the proxies' core from which a sample is repeated
+AT_REST_AFTER_S = 13  # a process gives back memory when it has rested for five to ten seconds; looked for every second or so
 
 
 class Sampler:
@@ -242,7 +243,7 @@ def _memory(service):
         proxies = len(peer.pids())
         time.sleep(1)
         short = load.keep_alive(sampler.ground, peer.target(service), sampler.short_for_s, close=True)["requests"]
-        time.sleep(3)
+        time.sleep(AT_REST_AFTER_S)
         return {
             "after_mb": procs.rss_kib(peer.all_pids()) * 1024 / 1e6 / proxies,
             "after_count": short,

@@ -70,6 +70,7 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
     sum.sessions_opened += one.sessions_opened;
     sum.audits += one.audits;
     sum.turns += one.turns;
+    sum.connections_handed_over += one.connections_handed_over;
     now.live_flows += worker.live_flows;
     now.lanes_dialled += worker.lanes_dialled;
     now.lanes_accepted += worker.lanes_accepted;
@@ -103,6 +104,9 @@ void add_handshakes(Families& families, const std::vector<telemetry::WorkerRepor
                    sum.sessions_opened);
   families.counter("weir_policy_audits_total", "Audit policies that matched.", {}, sum.audits);
   families.counter("weir_worker_turns_total", "Turns of the workers' loops: wake-ups.", {}, sum.turns);
+  families.counter("weir_connections_handed_over_total",
+                   "Connections that a worker accepted and one with fewer of its pod's serves.", {},
+                   sum.connections_handed_over);
   const auto by_role = [&](const char* name, const char* help, uint64_t dialled, uint64_t accepted) {
     families.gauge(name, help, {{"role", "dialler"}}, static_cast<double>(dialled));
     families.gauge(name, help, {{"role", "acceptor"}}, static_cast<double>(accepted));

@@ -2,6 +2,7 @@
 // Everything of a worker that its flows may touch: the snapshot they read, the counters they write, the pools and
 // balancers they share. One per worker; not a singleton, so that a test builds as many workers as it likes.
 // Thread: one worker. Lifetime: the worker's; outlives every flow.
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -27,6 +28,9 @@ namespace weir::flow {
 
 class LocalPod;
 
+// Of a pod's connection: from it or to it.
+enum class Way : uint8_t { outbound, inbound };
+
 struct Context {
   io::Driver& driver;
   const config::Snapshot* snapshot = nullptr;  // null until the first one came
@@ -48,6 +52,8 @@ struct Context {
   upstream::HttpPool* http = nullptr;
   std::unordered_map<std::string, std::unique_ptr<LocalPod>> pods;                    // by uid
   std::unordered_map<std::string, std::shared_ptr<const tls::Context>> certificates;  // by identity
+  // Gives an accepted connection to another worker, which serves the pod and is waiting for it (spread.h).
+  std::function<void(uint32_t worker, const std::string& uid, Way way, int fd)> hand_over;
   uint64_t live_flows = 0;
   uint32_t connections_per_pod = limits::connections_per_pod;
   uint32_t requests_per_pod = limits::requests_per_pod;

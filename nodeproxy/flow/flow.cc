@@ -9,8 +9,12 @@
 
 namespace weir::flow {
 
-Flow::Flow(Context& context, LocalPod& owner)
-    : io::Scope(context.driver), context(context), owner(owner), record(context.driver.now()) {
+Flow::Flow(Context& context, LocalPod& owner, Seat seat)
+    : io::Scope(context.driver),
+      context(context),
+      owner(owner),
+      record(context.driver.now()),
+      seat_(std::move(seat)) {
   owned_.enter(owner.flows);
   ++owner.flow_count;
   ++context.live_flows;

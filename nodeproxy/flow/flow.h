@@ -9,6 +9,7 @@
 #include "nodeproxy/base/permit.h"
 #include "nodeproxy/flow/context.h"
 #include "nodeproxy/flow/judged.h"
+#include "nodeproxy/flow/spread.h"
 #include "nodeproxy/io/scope.h"
 #include "nodeproxy/telemetry/record.h"
 
@@ -34,7 +35,8 @@ struct Judgement {
 
 class Flow : public io::Scope, public Judged {
  public:
-  Flow(Context& context, LocalPod& owner);
+  // `seat`: of a connection, among the workers'; sessions have none.
+  Flow(Context& context, LocalPod& owner, Seat seat = {});
   ~Flow() override;
 
   // Counts this connection among what its source may have and what its pod has; else it has no place, and ends.
@@ -69,6 +71,7 @@ class Flow : public io::Scope, public Judged {
 
  private:
   Link<Flow> owned_{this};
+  Seat seat_;
 };
 
 }  // namespace weir::flow

@@ -18,8 +18,8 @@ namespace {
 
 class InboundFlow final : public Flow, private mesh::CarrierEvents {
  public:
-  InboundFlow(LocalPod& destination, int fd)
-      : Flow(destination.context, destination), client(destination.context.driver, fd) {}
+  InboundFlow(LocalPod& destination, int fd, Seat seat)
+      : Flow(destination.context, destination, std::move(seat)), client(destination.context.driver, fd) {}
 
   io::Socket client;
   SocketAddress client_address, local;
@@ -207,8 +207,8 @@ io::Task<void> run(InboundFlow& flow) {
 
 }  // namespace
 
-void start_inbound(LocalPod& destination, int fd) {
-  auto* flow = new InboundFlow(destination, fd);
+void start_inbound(LocalPod& destination, int fd, Seat seat) {
+  auto* flow = new InboundFlow(destination, fd, std::move(seat));
   io::Driver& driver = destination.context.driver;
   const auto local = driver.local_address(fd);
   const auto client = driver.peer_address(fd);

@@ -7,6 +7,6 @@
 namespace weir::flow {
 
 // Takes the accepted descriptor.
-void start_inbound(LocalPod& destination, int fd);
+void start_inbound(LocalPod& destination, int fd, Seat seat);
 
 }  // namespace weir::flow

@@ -1,6 +1,8 @@
 // Serving one enrolled pod on one worker. See local_pod.h.
 #include "nodeproxy/flow/local_pod.h"
 
+#include <algorithm>
+
 #include "nodeproxy/flow/inbound.h"
 #include "nodeproxy/flow/outbound.h"
 #include "nodeproxy/upstream/http_pool.h"
@@ -9,26 +11,31 @@ namespace weir::flow {
 
 LocalPod::LocalPod(Context& context, std::shared_ptr<const PodDescriptors> descriptors, uint32_t worker,
                    uint32_t workers, std::function<void(const std::string& uid)> released)
-    : context(context), descriptors_(std::move(descriptors)), released_(std::move(released)) {
-  const auto listen = [&](const std::vector<Fd>& members, void (LocalPod::*handle)(int)) {
+    : context(context),
+      descriptors_(std::move(descriptors)),
+      worker_(worker),
+      released_(std::move(released)) {
+  const auto listen = [&](const std::vector<Fd>& members, Way way) {
     for (size_t i = worker; i < members.size(); i += workers) {
       acceptors_.push_back(std::make_unique<net::Acceptor>(
-          context.driver, members[i].get(), context.accept_pauses,
-          [this, handle](int fd) { (this->*handle)(fd); }, [this] { maybe_release(); }));
+          context.driver, members[i].get(), context.accept_pauses, [this, way](int fd) { accepted(way, fd); },
+          [this] { maybe_release(); }));
     }
   };
   // Who comes in plain may be anywhere, and die silently; the pod itself cannot.
   for (size_t i = worker; i < descriptors_->inbound.size(); i += workers)
     context.driver.set_keepalive(descriptors_->inbound[i].get());
-  listen(descriptors_->outbound, &LocalPod::on_outbound);
-  listen(descriptors_->inbound, &LocalPod::on_inbound);
+  listen(descriptors_->outbound, Way::outbound);
+  listen(descriptors_->inbound, Way::inbound);
 }
 
 void LocalPod::start() {
+  for (const Way way : {Way::outbound, Way::inbound}) spread(way).open(worker_);
   for (const auto& acceptor : acceptors_) acceptor->start();
 }
 
 void LocalPod::stop_accepting() {
+  for (const Way way : {Way::outbound, Way::inbound}) spread(way).close(worker_);
   for (const auto& acceptor : acceptors_) acceptor->stop();
 }
 
@@ -76,9 +83,29 @@ const Ip* LocalPod::address_like(const config::Workload& workload, const Ip& lik
   return nullptr;
 }
 
-void LocalPod::on_outbound(int fd) { start_outbound(*this, fd); }
+void LocalPod::accepted(Way way, int fd) {
+  const uint32_t to = spread(way).place(worker_);
+  if (to == worker_) {
+    take(way, fd);
+  } else {
+    ++context.counters.connections_handed_over;
+    context.hand_over(to, uid(), way, fd);
+  }
+}
 
-void LocalPod::on_inbound(int fd) { start_inbound(*this, fd); }
+void LocalPod::take(Way way, int fd) {
+  Seat seat(spread(way), worker_);
+  if (way == Way::outbound) {
+    start_outbound(*this, fd, std::move(seat));
+  } else {
+    start_inbound(*this, fd, std::move(seat));
+  }
+}
+
+bool LocalPod::quiet() const {
+  return std::ranges::all_of(acceptors_, [](const auto& acceptor) { return acceptor->idle(); }) &&
+         spread(Way::outbound).count(worker_) == 0 && spread(Way::inbound).count(worker_) == 0;
+}
 
 void LocalPod::flow_ended() {
   if (leaving_) maybe_release();
@@ -95,9 +122,7 @@ void LocalPod::maybe_release() {
     context.lanes->drop_source(uid(), Reason::pod_removed);
     return;
   }
-  for (const auto& acceptor : acceptors_) {
-    if (!acceptor->idle()) return;
-  }
+  if (!quiet()) return;
   context.lanes->drop_source(uid(), Reason::pod_removed);  // what its last lane left, to be resumed with
   released_already_ = true;
   released_(uid());

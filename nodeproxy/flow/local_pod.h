@@ -13,6 +13,7 @@
 #include "nodeproxy/base/fd.h"
 #include "nodeproxy/flow/context.h"
 #include "nodeproxy/flow/flow.h"
+#include "nodeproxy/flow/spread.h"
 #include "nodeproxy/mesh/lane.h"
 #include "nodeproxy/net/acceptor.h"
 
@@ -29,6 +30,11 @@ struct PodDescriptors {
   Fd netns;
   std::vector<Fd> outbound, inbound;
   uint16_t listener_port = 0;
+  // Applications may open one connection after another, and one that has just ended may still be counted: such need not
+  // go to and fro. Lanes are few, and stay.
+  mutable Spread outbound_spread, inbound_spread;
+
+  explicit PodDescriptors(uint32_t workers) : outbound_spread(workers, 2), inbound_spread(workers, 1) {}
 };
 
 class LocalPod {
@@ -38,6 +44,10 @@ class LocalPod {
            uint32_t workers, std::function<void(const std::string& uid)> released);
 
   void start();
+  // A connection that another worker has accepted and that its Spread has placed here.
+  void take(Way way, int fd);
+  // No connection is there, is being accepted, or is on its way from another worker.
+  bool quiet() const;
   // No new connections (drain, unenrolment); flows go on.
   void stop_accepting();
   // The pod is gone: its flows end with a reset, and so do those of other pods of this node that go to it in one pass
@@ -77,10 +87,13 @@ class LocalPod {
   std::unordered_set<SocketAddress> server_first_services;
 
  private:
-  void on_outbound(int fd);
-  void on_inbound(int fd);
+  void accepted(Way way, int fd);
+  Spread& spread(Way way) const {
+    return way == Way::outbound ? descriptors_->outbound_spread : descriptors_->inbound_spread;
+  }
 
   std::shared_ptr<const PodDescriptors> descriptors_;
+  uint32_t worker_;
   std::vector<std::unique_ptr<net::Acceptor>> acceptors_;
   std::function<void(const std::string&)> released_;
   bool leaving_ = false, removed_ = false;

@@ -23,7 +23,8 @@ constexpr auto kNewsEvery = std::chrono::milliseconds(25);
 
 class OutboundFlow final : public Flow {
  public:
-  OutboundFlow(LocalPod& source, int fd) : Flow(source.context, source), client(source.context.driver, fd) {}
+  OutboundFlow(LocalPod& source, int fd, Seat seat)
+      : Flow(source.context, source, std::move(seat)), client(source.context.driver, fd) {}
 
   io::Socket client;
   relay::SocketEnd client_end{client};
@@ -307,8 +308,8 @@ io::Task<void> run(OutboundFlow& flow) {
 
 }  // namespace
 
-void start_outbound(LocalPod& source, int fd) {
-  auto* flow = new OutboundFlow(source, fd);
+void start_outbound(LocalPod& source, int fd, Seat seat) {
+  auto* flow = new OutboundFlow(source, fd, std::move(seat));
   io::Driver& driver = source.context.driver;
   const auto dialled = driver.local_address(fd);
   const auto client = driver.peer_address(fd);

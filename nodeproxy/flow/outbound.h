@@ -7,6 +7,6 @@
 namespace weir::flow {
 
 // Takes the accepted descriptor.
-void start_outbound(LocalPod& source, int fd);
+void start_outbound(LocalPod& source, int fd, Seat seat);
 
 }  // namespace weir::flow

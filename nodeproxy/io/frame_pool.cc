@@ -33,12 +33,14 @@ struct Lists {
   std::array<Class, kClasses + 1> classes;
   size_t alive_bytes = 0;
 
-  ~Lists() {
+  ~Lists() { give_back(); }
+  void give_back() {
     for (Class& list : classes) {
       while (FreeFrame* frame = list.head) {
         list.head = frame->next;
         ::operator delete(frame);
       }
+      list.kept = 0;
     }
   }
 };
@@ -75,6 +77,8 @@ void frame_release(void* memory, size_t size) {
   list.head = frame;
   ++list.kept;
 }
+
+void frame_give_back() { lists.give_back(); }
 
 size_t frame_bytes_alive() { return lists.alive_bytes; }
 

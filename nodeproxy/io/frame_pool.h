@@ -9,6 +9,8 @@ namespace weir::io {
 
 void* frame_allocate(size_t size);
 void frame_release(void* memory, size_t size);
+// What this thread keeps for its next frames goes back to malloc.
+void frame_give_back();
 // Bytes of frames alive on this thread.
 size_t frame_bytes_alive();
 

@@ -4,7 +4,7 @@
 // `Part` is what a driver keeps of an operation besides its Op; each begins with a new one.
 // Thread: one worker. Lifetime: the driver's.
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <vector>
 
 #include "nodeproxy/io/driver.h"
@@ -21,13 +21,10 @@ class OpSlots {
 
   // The new operation's handle, never 0 in either half.
   uint64_t take(Op& op) {
-    if (free_.empty()) {
-      free_.push_back(static_cast<uint32_t>(slots_.size()));
-      slots_.emplace_back();
-    }
+    if (free_.empty()) add_chunk();
     const uint32_t index = free_.back();
     free_.pop_back();
-    Slot& slot = slots_[index];
+    Slot& slot = at(index);
     static_cast<Part&>(slot) = Part();
     slot.op = &op;
     return (uint64_t{slot.generation} << 32) | (uint64_t{index} + 1);
@@ -35,22 +32,32 @@ class OpSlots {
 
   Slot* find(uint64_t handle) {
     const auto index = static_cast<uint32_t>(handle) - 1;
-    if (index >= slots_.size()) return nullptr;
-    Slot& slot = slots_[index];
+    if (index >= size()) return nullptr;
+    Slot& slot = at(index);
     return slot.op && slot.generation == handle >> 32 ? &slot : nullptr;
   }
 
   void release(uint64_t handle) {
-    Slot& slot = slots_[static_cast<uint32_t>(handle) - 1];
+    Slot& slot = at(static_cast<uint32_t>(handle) - 1);
     slot.op = nullptr;
     if (++slot.generation == 0) slot.generation = 1;
     free_.push_back(static_cast<uint32_t>(handle) - 1);
   }
 
-  bool all_free() const { return free_.size() == slots_.size(); }
+  bool all_free() const { return free_.size() == size(); }
 
  private:
-  std::deque<Slot> slots_;  // never shrinks; addresses stay
+  // Large, since they stay: small ones would lie between what comes and goes, and keep its pages.
+  static constexpr size_t kChunk = 256;
+
+  size_t size() const { return chunks_.size() * kChunk; }
+  Slot& at(uint32_t index) { return chunks_[index / kChunk][index % kChunk]; }
+  void add_chunk() {
+    for (size_t i = kChunk; i > 0; --i) free_.push_back(static_cast<uint32_t>(size() + i - 1));
+    chunks_.push_back(std::make_unique<Slot[]>(kChunk));
+  }
+
+  std::vector<std::unique_ptr<Slot[]>> chunks_;
   std::vector<uint32_t> free_;
 };
 

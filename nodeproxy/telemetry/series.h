@@ -85,6 +85,7 @@ struct WorkerCounters {
   uint64_t log_lines_dropped = 0;
   uint64_t audits = 0;
   uint64_t turns = 0;
+  uint64_t connections_handed_over = 0;  // to other workers
 };
 
 }  // namespace weir::telemetry

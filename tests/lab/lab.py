@@ -31,8 +31,8 @@ from processes import Cgroup, LabError, cgroup_root, command_in, spawn
 from weir import REPOSITORY, NodeWeir, build_directory, clear_directory, program
 
 RUN = pathlib.Path("/run/weir-lab")
-OPTIONS = {"weir": True, "workers": 1, "proxy_cpus": None, "cert_ttl": "24h", "access_log": True, "log_level": "info",
-           "drain_seconds": 30, "cni": False, "agent_flags": [], "proxy_flags": [], "io": os.environ.get("WEIR_IO") or "auto"}
+OPTIONS = {"weir": True, "workers": 1, "listeners": None, "proxy_cpus": None, "cert_ttl": "24h", "access_log": True,
+           "log_level": "info", "drain_seconds": 30, "cni": False, "agent_flags": [], "proxy_flags": [], "io": os.environ.get("WEIR_IO") or "auto"}
 
 
 class Lab:

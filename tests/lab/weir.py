@@ -91,7 +91,8 @@ class NodeWeir:
         return [self.program("weir-agent"), "run", *self.common_flags(),
                 "--ca-dir", self.lab.directory / "ca", "--cert-ttl", options["cert_ttl"],
                 "--proxy-socket", self.directory / "agent.sock", "--admin-socket", self.admin_socket("agent"),
-                "--metrics-listen", f"0.0.0.0:{15021 + 10 * self.turn('agent')}", "--listeners", options["workers"],
+                "--metrics-listen", f"0.0.0.0:{15021 + 10 * self.turn('agent')}",
+                "--listeners", options["listeners"] or options["workers"],
                 *(["--cni-socket", self.directory / "cni.sock"] if options["cni"] else []),
                 "--log-level", options["log_level"], *options["agent_flags"]]
 

@@ -24,7 +24,7 @@ from http_world import H2, WEB, WEB_V2, HttpMesh, do, eventually, weir_only
 from world import NODES, REPOSITORY, read_exactly
 
 MESH = HttpMesh
-MESH_OPTIONS = {"drain_seconds": 300, "agent_flags": ["--take-over"]}
+MESH_OPTIONS = {"drain_seconds": 300, "workers": 2, "agent_flags": ["--take-over"]}
 pytestmark = weir_only
 TIMES = int(os.environ.get("WEIR_REPLACEMENTS", "20"))
 LONG_LIVED, CONNECTIONS, STREAMS, NEW_PER_SECOND = 500, 10, 20, 500

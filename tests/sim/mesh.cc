@@ -98,7 +98,7 @@ void Mesh::configure(const std::function<void(mesh::v1::Update&)>& edit) {
 flow::LocalPod* Mesh::add_pod(Node& node, const std::string& uid, const std::string& identity, int outbound,
                               int inbound) {
   // The simulator's descriptors are not the kernel's: they must not reach close(2).
-  auto* descriptors = new flow::PodDescriptors;
+  auto* descriptors = new flow::PodDescriptors(1);
   descriptors->uid = uid;
   descriptors->identity = identity;
   descriptors->outbound.emplace_back(outbound);

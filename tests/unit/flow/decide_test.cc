@@ -29,7 +29,7 @@ struct Deciding {
   Plan plan;
 
   static std::shared_ptr<const PodDescriptors> descriptors() {
-    auto made = std::make_shared<PodDescriptors>();
+    auto made = std::make_shared<PodDescriptors>(1);
     made->uid = "pod";
     made->identity = "spiffe://cluster.local/ns/shop/sa/pod";
     return made;

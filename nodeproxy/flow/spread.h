@@ -1,0 +1,59 @@
+#pragma once
+// How the connections of an enrolled pod lie over the workers, one way. The kernel's hash decides who accepts one; a worker
+// that would have clearly more than another hands it on (LocalPod::accepted). What counts is the pod's own connections:
+// a few lanes and bulk streams are what a hash divides badly, and where there are many it divides well enough, so the
+// difference that is let be grows with their number.
+// A worker whose slot is closed is not handed anything, and whoever closes its own slot knows by its count what is still
+// on its way to it: nothing is handed to a worker that has gone.
+// Thread: any; each slot is an atomic of its own cache line, written once per accept and once per end.
+// Lifetime: the pod's descriptors'; longer than every Seat.
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace weir::flow {
+
+class Spread {
+ public:
+  // `slack`: by how many connections a worker may be ahead when there are few.
+  Spread(uint32_t workers, uint32_t slack);
+
+  void open(uint32_t worker);
+  void close(uint32_t worker);
+  // Connections placed with this worker: its own, and those on their way to it.
+  uint32_t count(uint32_t worker) const { return slot(worker).load(std::memory_order_acquire) & ~kClosed; }
+
+  // Counts a connection that `worker` has accepted, and says which worker is to serve it.
+  uint32_t place(uint32_t worker);
+  void leave(uint32_t worker) { slot(worker).fetch_sub(1, std::memory_order_acq_rel); }
+
+ private:
+  static constexpr uint32_t kClosed = 1U << 31;
+  struct alignas(64) Slot {
+    std::atomic<uint32_t> value = kClosed;
+  };
+  std::atomic<uint32_t>& slot(uint32_t worker) const { return slots_[worker].value; }
+
+  uint32_t workers_, slack_;
+  std::unique_ptr<Slot[]> slots_;
+};
+
+// One connection's place in a Spread, until it ends.
+class Seat {
+ public:
+  Seat() = default;
+  // Takes over what place() has counted.
+  Seat(Spread& spread, uint32_t worker) : spread_(&spread), worker_(worker) {}
+  Seat(Seat&& other) noexcept : spread_(std::exchange(other.spread_, nullptr)), worker_(other.worker_) {}
+  Seat& operator=(Seat&&) = delete;
+  ~Seat() {
+    if (spread_) spread_->leave(worker_);
+  }
+
+ private:
+  Spread* spread_ = nullptr;
+  uint32_t worker_ = 0;
+};
+
+}  // namespace weir::flow

@@ -1,0 +1,103 @@
+// Where accepted connections go, and that none goes to a worker that has left. Run under TSan too.
+#include "nodeproxy/flow/spread.h"
+
+#include <array>
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <thread>
+#include <vector>
+
+namespace weir::flow {
+namespace {
+
+struct Open : Spread {
+  Open(uint32_t workers, uint32_t slack) : Spread(workers, slack) {
+    for (uint32_t i = 0; i < workers; ++i) open(i);
+  }
+};
+
+TEST_CASE("one worker accepts every lane, and few are divided exactly") {
+  const uint32_t workers = GENERATE(1U, 2U, 3U, 8U);
+  Open spread(workers, 1);
+  for (uint32_t i = 0; i < 2 * workers; ++i) spread.place(0);
+  for (uint32_t i = 0; i < workers; ++i) CHECK(spread.count(i) == 2);
+}
+
+TEST_CASE("a worker may be ahead by its slack, and by a quarter where there are many") {
+  Open spread(2, 2);
+  CHECK(spread.place(0) == 0);
+  CHECK(spread.place(0) == 0);
+  CHECK(spread.place(0) == 1);
+  for (int i = 0; i < 1000; ++i) spread.place(0);
+  CHECK(spread.count(0) + spread.count(1) == 1003);
+  CHECK(spread.count(0) > spread.count(1) + 50);
+  CHECK(spread.count(0) <= spread.count(1) + spread.count(1) / 4 + 2);
+}
+
+TEST_CASE("connections that follow one another stay with who accepts them") {
+  Open spread(2, 2);
+  for (int i = 0; i < 10; ++i) {
+    CHECK(spread.place(0) == 0);  // the one before is still counted
+    if (i > 0) spread.leave(0);
+  }
+}
+
+TEST_CASE("a connection that ends makes room where it was") {
+  Open spread(2, 1);
+  {
+    CHECK(spread.place(0) == 0);
+    const Seat seat(spread, 0);
+    CHECK(spread.place(0) == 1);
+  }
+  CHECK(spread.count(0) == 0);
+  CHECK(spread.place(0) == 0);
+}
+
+TEST_CASE("nothing is handed to a worker that does not serve the pod yet, or no longer") {
+  Spread spread(3, 1);
+  spread.open(0);
+  for (int i = 0; i < 5; ++i) CHECK(spread.place(0) == 0);
+  spread.open(1);
+  CHECK(spread.place(0) == 1);
+  spread.close(1);
+  CHECK(spread.count(1) == 1);  // what is on its way
+  CHECK(spread.place(0) == 0);
+}
+
+TEST_CASE("who has closed its slot and counts nobody is handed nothing more") {
+  constexpr uint32_t kLeaver = 1;
+  uint64_t handed = 0;
+  for (int round = 0; round < 200; ++round) {
+    Open spread(4, 1);
+    std::atomic<bool> gone = false, late = false;
+    std::atomic<uint32_t> sent = 0;
+    std::vector<std::thread> threads;
+    for (const uint32_t acceptor : {0U, 2U, 3U}) {
+      threads.emplace_back([&, acceptor] {
+        for (int i = 0; i < 200; ++i) {
+          const uint32_t to = spread.place(acceptor);
+          if (to != kLeaver) continue;
+          if (gone) late = true;
+          ++sent;  // the message
+        }
+      });
+    }
+    threads.emplace_back([&] {
+      uint32_t taken = 0;
+      const auto take = [&] {
+        for (; taken < sent; ++taken) spread.leave(kLeaver);
+      };
+      for (int i = 0; i < 20; ++i) take();
+      spread.close(kLeaver);
+      while (spread.count(kLeaver) > 0) take();
+      gone = true;
+    });
+    for (std::thread& thread : threads) thread.join();
+    CHECK_FALSE(late);
+    handed += sent;
+  }
+  CHECK(handed > 0);
+}
+
+}  // namespace
+}  // namespace weir::flow
