@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "nodeproxy/base/limits.h"
 
@@ -99,7 +100,9 @@ void UringDriver::submit_accept(int fd, uint64_t handle) {
 
 void UringDriver::connect(Op& op, int fd, const SocketAddress& to) {
   Operation& slot = take_slot(op, fd);
-  const socklen_t length = to.to_sockaddr(slot.to);
+  sockaddr_storage address;
+  const socklen_t length = to.to_sockaddr(address);
+  std::memcpy(&slot.to, &address, length);
   io_uring_sqe* sqe = next_sqe();
   io_uring_prep_connect(sqe, fd, reinterpret_cast<const sockaddr*>(&slot.to), length);
   io_uring_sqe_set_data64(sqe, handle_of(op));

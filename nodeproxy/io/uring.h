@@ -55,8 +55,9 @@ class UringDriver final : public KernelDriver {
     Group group = Group::small;
     bool starved = false;  // a receive that waits for a buffer, not in the kernel
     bool cancelled = false;
-    bool stopping = false;     // an accept that looks once more before it ends
-    sockaddr_storage to = {};  // of a connect; the kernel reads it at submission
+    bool stopping = false;  // an accept that looks once more before it ends
+    sockaddr_in6 to =
+        {};  // of a connect, of either family (the smaller fits); the kernel reads it at submission
   };
 
   using Slots = OpSlots<Operation>;
