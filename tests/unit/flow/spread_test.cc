@@ -65,38 +65,46 @@ TEST_CASE("nothing is handed to a worker that does not serve the pod yet, or no 
 }
 
 TEST_CASE("who has closed its slot and counts nobody is handed nothing more") {
-  constexpr uint32_t kLeaver = 1;
-  uint64_t handed = 0;
-  for (int round = 0; round < 200; ++round) {
-    Open spread(4, 1);
-    std::atomic<bool> gone = false, late = false;
-    std::atomic<uint32_t> sent = 0;
+  constexpr uint32_t kLeaver = 1, kBusy = 100;
+  uint64_t handed = 0, late = 0;
+  for (int round = 0; round < 400; ++round) {
+    Spread spread(3, 1);
+    for (const uint32_t acceptor : {0U, 2U}) {
+      spread.open(acceptor);
+      for (uint32_t i = 0; i < kBusy; ++i) spread.place(acceptor);
+    }
+    spread.open(kLeaver);
+    std::atomic<bool> gone = false;
+    std::atomic<uint32_t> sent = 0, too_late = 0;
     std::vector<std::thread> threads;
-    for (const uint32_t acceptor : {0U, 2U, 3U}) {
+    for (const uint32_t acceptor : {0U, 2U}) {
       threads.emplace_back([&, acceptor] {
-        for (int i = 0; i < 200; ++i) {
+        for (bool last = false; !last;) {
+          last = gone;
           const uint32_t to = spread.place(acceptor);
-          if (to != kLeaver) continue;
-          if (gone) late = true;
+          if (to != kLeaver) {
+            spread.leave(to);
+            continue;
+          }
+          if (gone) ++too_late;
           ++sent;  // the message
         }
       });
     }
-    threads.emplace_back([&] {
-      uint32_t taken = 0;
-      const auto take = [&] {
-        for (; taken < sent; ++taken) spread.leave(kLeaver);
-      };
-      for (int i = 0; i < 20; ++i) take();
-      spread.close(kLeaver);
-      while (spread.count(kLeaver) > 0) take();
-      gone = true;
-    });
+    uint32_t taken = 0;
+    const auto take = [&] {
+      for (; taken < sent; ++taken) spread.leave(kLeaver);
+    };
+    while (taken < 5) take();
+    spread.close(kLeaver);
+    while (spread.count(kLeaver) > 0) take();
+    gone = true;
     for (std::thread& thread : threads) thread.join();
-    CHECK_FALSE(late);
     handed += sent;
+    late += too_late;
   }
-  CHECK(handed > 0);
+  CHECK(late == 0);
+  CHECK(handed >= 5 * 400);
 }
 
 }  // namespace
