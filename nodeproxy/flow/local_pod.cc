@@ -84,13 +84,20 @@ const Ip* LocalPod::address_like(const config::Workload& workload, const Ip& lik
 }
 
 void LocalPod::accepted(Way way, int fd) {
-  const uint32_t to = spread(way).place(worker_);
+  const uint32_t to = placed(way, fd);
   if (to == worker_) {
     take(way, fd);
   } else {
     ++context.counters.connections_handed_over;
     context.hand_over(to, uid(), way, fd);
   }
+}
+
+uint32_t LocalPod::placed(Way way, int fd) {
+  Spread& among = spread(way);
+  if (way == Way::outbound || among.workers() == 1) return among.place(worker_);
+  const auto from = context.driver.peer_address(fd);
+  return from ? among.place_lane(worker_, from->port) : among.place(worker_);
 }
 
 void LocalPod::take(Way way, int fd) {

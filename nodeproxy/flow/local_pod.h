@@ -30,11 +30,9 @@ struct PodDescriptors {
   Fd netns;
   std::vector<Fd> outbound, inbound;
   uint16_t listener_port = 0;
-  // Applications may open one connection after another, and one that has just ended may still be counted: such need not
-  // go to and fro. Lanes are few, and stay.
   mutable Spread outbound_spread, inbound_spread;
 
-  explicit PodDescriptors(uint32_t workers) : outbound_spread(workers, 2), inbound_spread(workers, 1) {}
+  explicit PodDescriptors(uint32_t workers) : outbound_spread(workers), inbound_spread(workers) {}
 };
 
 class LocalPod {
@@ -88,6 +86,7 @@ class LocalPod {
 
  private:
   void accepted(Way way, int fd);
+  uint32_t placed(Way way, int fd);
   Spread& spread(Way way) const {
     return way == Way::outbound ? descriptors_->outbound_spread : descriptors_->inbound_spread;
   }

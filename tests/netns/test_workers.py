@@ -32,10 +32,12 @@ def held(place, count, address):
 
 
 def test_eight_connections_and_their_lanes_use_both_workers_of_both_proxies(mesh):
-    with mesh.rises("node-1", "weir_connections_handed_over_total", 3), held(mesh.alice, 8, mesh.echo_2.v4):
-        for node, pod in zip(NODES, ("alice", "echo-2"), strict=True):
-            shares = by_worker(mesh, node, pod)
-            assert sum(shares.values()) == 8 and all(shares[worker] >= 3 for worker in (0, 1)), (node, shares)
+    for _ in range(3):  # then with lanes of before
+        with mesh.rises("node-1", "weir_connections_handed_over_total", 3), held(mesh.alice, 8, mesh.echo_2.v4):
+            for node, pod in zip(NODES, ("alice", "echo-2"), strict=True):
+                shares = by_worker(mesh, node, pod)
+                assert sum(shares.values()) == 8 and all(shares[worker] >= 3 for worker in (0, 1)), (node, shares)
+        mesh.begin()
         assert mesh.total("node-2", "weir_connections_handed_over_total") >= 1, "the second lane"
 
 
