@@ -100,6 +100,7 @@ void Worker::sweep() {
   context_.tap.rest(driver_->now());
   for (const auto& [uid, pod] : context_.pods) {
     for (flow::Link<flow::Flow>* link = pod->flows; link; link = link->next) link->owner->publish_bytes();
+    pod->look();
     pod->maybe_release();
   }
 }

@@ -34,6 +34,10 @@ void LocalPod::start() {
   for (const auto& acceptor : acceptors_) acceptor->start();
 }
 
+void LocalPod::look() {
+  for (const auto& acceptor : acceptors_) acceptor->look();
+}
+
 void LocalPod::stop_accepting() {
   for (const Way way : {Way::outbound, Way::inbound}) spread(way).close(worker_);
   for (const auto& acceptor : acceptors_) acceptor->stop();

@@ -46,6 +46,8 @@ class LocalPod {
   void take(Way way, int fd);
   // No connection is there, is being accepted, or is on its way from another worker.
   bool quiet() const;
+  // Now and then: see to what waits in the listeners' queues.
+  void look();
   // No new connections (drain, unenrolment); flows go on.
   void stop_accepting();
   // The pod is gone: its flows end with a reset, and so do those of other pods of this node that go to it in one pass

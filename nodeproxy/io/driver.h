@@ -95,6 +95,8 @@ class Driver {
   // Cancels an accept for good: what waits at the listener when it ends is still handed over, where otherwise nobody else
   // may be woken for it.
   virtual void stop_accept(Op& op) { cancel(op); }
+  // Whether a connection waits at this listener of which an accept in flight may never hear.
+  virtual bool connection_waits(int) { return false; }
 
   // Sockets; synchronous, they do not block.
   virtual Result<int> open_socket(const SocketSpec& spec) = 0;

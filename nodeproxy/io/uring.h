@@ -37,6 +37,7 @@ class UringDriver final : public KernelDriver {
   void wait_readable(Op& op, int fd) override;
   void cancel(Op& op) override;
   void stop_accept(Op& op) override;
+  bool connection_waits(int fd) override { return KernelSockets::connection_waits(fd); }
 
   Result<int> open_socket(const SocketSpec& spec) override { return sockets_.open_socket(spec); }
   void close(int fd) override { KernelSockets::close(fd); }

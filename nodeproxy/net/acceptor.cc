@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "nodeproxy/base/limits.h"
 #include "nodeproxy/base/log.h"
@@ -43,7 +44,8 @@ void Acceptor::complete(int32_t result, io::Buffer, bool more) {
   if (result >= 0) accepted_(result);
   if (last && !stopping_) pause(EMFILE);
   if (more) return;
-  const bool ended_by_itself = result >= 0 || result == -ECONNABORTED || result == -EINTR;
+  const bool asked_anew = std::exchange(asking_anew_, false) && !stopping_;
+  const bool ended_by_itself = asked_anew || result >= 0 || result == -ECONNABORTED || result == -EINTR;
   if (stopping_ && ended_by_itself) {
     driver_.accept(*this, fd_);
     driver_.stop_accept(*this);
@@ -57,6 +59,16 @@ void Acceptor::complete(int32_t result, io::Buffer, bool more) {
     pause(-result);
     driver_.timers().arm(*this, driver_.now() + limits::accept_pause);
   }
+}
+
+void Acceptor::look() {
+  if (stopping_ || pausing_ || !in_flight()) return;
+  const bool waits = driver_.connection_waits(fd_);
+  if (waits && waited_) {
+    asking_anew_ = true;
+    driver_.cancel(*this);
+  }
+  waited_ = waits;
 }
 
 void Acceptor::pause(int os_code) {

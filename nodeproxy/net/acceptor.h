@@ -42,6 +42,9 @@ class Acceptor final : private io::Op, private io::Timer {
   // No new connections from here on (what the kernel had already accepted is still handed over); calls `stopped`
   // once nothing is in flight, possibly at once.
   void stop();
+  // To be called a few times a second: a connection that still waits is asked for anew. Of processes that have the same
+  // listener one is woken for it, and if that one is killed then, nobody is, until the next connection comes.
+  void look();
   bool idle() const { return !in_flight() && !armed(); }
 
  private:
@@ -55,6 +58,7 @@ class Acceptor final : private io::Op, private io::Timer {
   Accepted accepted_;
   Stopped stopped_;
   bool stopping_ = false, pausing_ = false;
+  bool waited_ = false, asking_anew_ = false;
 };
 
 }  // namespace weir::net

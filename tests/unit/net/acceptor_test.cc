@@ -124,20 +124,31 @@ struct Proxy {
   Acceptor acceptor;
 };
 
+struct Listener {
+  Listener() {
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    REQUIRE(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+    REQUIRE(::listen(fd.get(), 16) == 0);
+    REQUIRE(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
+  }
+  Fd client() const {  // connected
+    Fd one(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::connect(one.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    return one;
+  }
+
+  Fd fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  sockaddr_in address{};
+};
+
 TEST_CASE("a connection that wakes a proxy which stops at this moment is served, by either of two",
           "[kernel]") {
   const auto choice = GENERATE(io::DriverChoice::io_uring, io::DriverChoice::epoll);
-  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
-  REQUIRE(::listen(listener.get(), 16) == 0);
-  REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
-  Proxy old(choice, listener.get()), successor(choice, listener.get());
-  const Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  REQUIRE(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+  const Listener listener;
+  Proxy old(choice, listener.fd.get()), successor(choice, listener.fd.get());
+  const Fd client = listener.client();
   old.acceptor.stop();
   for (int i = 0; i < 50; ++i) {
     old.turn();
@@ -145,6 +156,30 @@ TEST_CASE("a connection that wakes a proxy which stops at this moment is served,
   }
   CHECK(old.acceptor.idle());
   CHECK(old.accepted.size() + successor.accepted.size() == 1);
+}
+
+TEST_CASE("a connection that wakes a proxy which is killed at this moment is served by the other",
+          "[kernel]") {
+  const auto choice = GENERATE(io::DriverChoice::io_uring, io::DriverChoice::epoll);
+  const Listener listener;
+  Proxy killed(choice, listener.fd.get()), other(choice, listener.fd.get());
+  const Fd client = listener.client();  // the one that was first to wait is woken, and never looks
+  for (int i = 0; i < 3; ++i) {
+    other.acceptor.look();
+    for (int turn = 0; turn < 20; ++turn) other.turn();
+  }
+  CHECK(other.accepted.size() == 1);
+  const Fd next = listener.client();
+  for (int i = 0; i < 3 && other.accepted.size() < 2; ++i) {
+    other.acceptor.look();
+    for (int turn = 0; turn < 20; ++turn) other.turn();
+  }
+  CHECK(other.accepted.size() == 2);
+  for (Proxy* one : {&killed, &other}) {
+    one->acceptor.stop();
+    for (int turn = 0; turn < 20; ++turn) one->turn();
+    CHECK(one->acceptor.idle());
+  }
 }
 
 }  // namespace
