@@ -130,7 +130,7 @@ std::string status_json(const ProcessView& view) {
 std::string flows_json(const std::vector<telemetry::FlowView>& flows) {
   json out = json::array();
   for (const telemetry::FlowView& flow : flows) {
-    const telemetry::Labels& labels = flow.facts.labels;
+    const telemetry::Labels& labels = *flow.facts.labels;
     out.push_back({{"pod", flow.pod},
                    {"worker", flow.worker},
                    {"direction", flow.facts.reporter == telemetry::Reporter::source ? "outbound" : "inbound"},

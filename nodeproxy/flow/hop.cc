@@ -69,10 +69,10 @@ void label(telemetry::Facts& facts, const Context& context, const LocalPod& sour
   facts.endpoint = hop.to;
   facts.source_pod = pod_name(from);
   facts.destination_pod = pod_name(destination);
-  facts.labels.source = party_of(from);
-  facts.labels.destination = party_of(destination);
-  facts.labels.security = security_of(hop.way);
-  if (hop.way == upstream::Way::plain) facts.labels.destination.principal.clear();
+  facts.labels.edit().source = party_of(from);
+  facts.labels.edit().destination = party_of(destination);
+  facts.labels.edit().security = security_of(hop.way);
+  if (hop.way == upstream::Way::plain) facts.labels.edit().destination.principal.clear();
 }
 
 io::Task<std::shared_ptr<const tls::Context>> own_certificate(Context& context, std::string identity,

@@ -12,7 +12,7 @@ HttpClient::~HttpClient() = default;
 telemetry::RequestRow* HttpClient::base_row() {
   if (!base_row_) {
     telemetry::RequestLabels labels;
-    labels.ends = facts.labels;
+    labels.ends = *facts.labels;
     labels.protocol = h2 ? telemetry::Protocol::http_2 : telemetry::Protocol::http_1;
     base_row_ = flow.context.request_series.row(labels);
   }
@@ -27,7 +27,7 @@ telemetry::RequestRow* HttpClient::row(telemetry::Reporter reporter, const Hop& 
     }
   }
   telemetry::RequestLabels labels;
-  labels.ends = facts.labels;
+  labels.ends = *facts.labels;
   labels.ends.reporter = reporter;
   labels.ends.security = security_of(hop.way);
   labels.ends.service = plan.service;

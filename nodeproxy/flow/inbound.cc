@@ -66,15 +66,15 @@ void label(InboundFlow& flow, telemetry::Security security) {
   const config::Workload* source =
       flow.context.snapshot ? flow.context.snapshot->workload_at(flow.client_address.ip) : nullptr;
   telemetry::Facts& facts = flow.record.facts;
-  facts.reporter = facts.labels.reporter = telemetry::Reporter::destination;
+  facts.reporter = facts.labels.edit().reporter = telemetry::Reporter::destination;
   facts.client = flow.client_address;
   facts.dialled = facts.endpoint = flow.local;
   facts.source_pod = pod_name(source);
   facts.destination_pod = pod_name(destination);
-  facts.labels.source = party_of(source);
-  facts.labels.source.principal.clear();  // an address proves no identity
-  facts.labels.destination = party_of(destination);
-  facts.labels.security = security;
+  facts.labels.edit().source = party_of(source);
+  facts.labels.edit().source.principal.clear();  // an address proves no identity
+  facts.labels.edit().destination = party_of(destination);
+  facts.labels.edit().security = security;
 }
 
 // From outside the mesh: HTTP that is declared, or that a policy must look into, is walked request by request.
@@ -169,8 +169,8 @@ io::Task<Status> serve_peer(InboundFlow& flow, detect::Hello hello) {
   // A peer that breaks the rules is told of by name, whether or not it had a session to be told of with.
   if (end.reason != Reason::protocol_error && end.reason != Reason::tls_error) co_return Status();
   flow.record.restore();
-  flow.record.facts.labels.security = telemetry::Security::mtls;
-  flow.record.facts.labels.source.principal = flow.carrier->peer_identity();
+  flow.record.facts.labels.edit().security = telemetry::Security::mtls;
+  flow.record.facts.labels.edit().source.principal = flow.carrier->peer_identity();
   co_return std::unexpected(end);
 }
 

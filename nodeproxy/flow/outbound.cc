@@ -28,7 +28,6 @@ class OutboundFlow final : public Flow {
 
   io::Socket client;
   relay::SocketEnd client_end{client};
-  SocketAddress client_address, dialled;
   std::vector<uint64_t> tried;
   balance::State::Lease lease;
   Early early;
@@ -37,6 +36,8 @@ class OutboundFlow final : public Flow {
   bool silent = false;                                    // it was listened to, and had said nothing
   std::unique_ptr<telemetry::Record> destination_record;  // of a one-pass flow: the other reporter's
 
+  const SocketAddress& client_address() const { return record.facts.client; }
+  const SocketAddress& dialled() const { return record.facts.dialled; }
   void publish_bytes() override {
     record.publish_bytes();
     if (destination_record) destination_record->publish_bytes();
@@ -67,20 +68,21 @@ bool retryable(const Error& error) {
 Result<Hop> choose(OutboundFlow& flow, const Target& target) {
   Context& context = flow.context;
   if (const auto* to = std::get_if<ToService>(&target)) {
-    flow.record.facts.labels.service = to->service->name;
+    flow.record.facts.labels.edit().service = to->service->name;
     const auto choice = balance::pick(
-        ask(context, flow.owner, *to->service, flow.dialled.port, flow.client_address, flow.tried),
+        ask(context, flow.owner, *to->service, flow.dialled().port, flow.client_address(), flow.tried),
         context.balance);
     if (!choice) return std::unexpected(choice.error());
     return hop_to(context, flow.owner, *choice);
   }
   const auto* to = std::get_if<ToWorkload>(&target);
-  return hop_to(context, flow.owner, to ? to->workload : nullptr, flow.dialled);
+  return hop_to(context, flow.owner, to ? to->workload : nullptr, flow.dialled());
 }
 
 // Bytes both ways until the end; what ended it goes into the flow.
 template <typename Server>
 io::Task<void> relay_to(OutboundFlow& flow, Server& server) {
+  flow.tried = std::vector<uint64_t>();  // no other will be, and an idle connection need not hold them
   flow.record.opened(flow.context.sink);
   if (flow.destination_record) flow.destination_record->opened(flow.context.sink);
   relay::Ends ends(flow.record.sent_bytes, flow.record.received_bytes);
@@ -100,9 +102,9 @@ io::Task<void> relay_to(OutboundFlow& flow, Server& server) {
 io::Task<Status> walk(OutboundFlow& flow, detect::Heard first, std::optional<Hop> only) {
   HttpCorridor http(flow, std::make_unique<upstream::SocketBytes>(std::move(flow.client)), only.has_value());
   http.client.identity = flow.owner.identity();
-  http.client.address = flow.client_address;
-  http.client.dialled = only ? only->to : flow.dialled;
-  http.client.service = flow.record.facts.labels.service;
+  http.client.address = flow.client_address();
+  http.client.dialled = only ? only->to : flow.dialled();
+  http.client.service = flow.record.facts.labels->service;
   if (only) http.client.local_uid = only->workload_uid;
   co_return co_await http.run(std::move(first));
 }
@@ -124,23 +126,23 @@ io::Task<Status> by_local(OutboundFlow& flow, const Hop& hop) {
     if (!workload) co_return fail(Source::local, Reason::pod_removed);
   }
   const policy::Verdict verdict =
-      policy::judge(*workload, hop.to.port, {flow.owner.identity(), flow.client_address.ip});
+      policy::judge(*workload, hop.to.port, {flow.owner.identity(), flow.client_address().ip});
   count_audits(context, verdict);
   auto other = std::make_unique<telemetry::Record>(flow.record.begun());
   other->facts = flow.record.facts;
-  other->facts.reporter = other->facts.labels.reporter = telemetry::Reporter::destination;
+  other->facts.reporter = other->facts.labels.edit().reporter = telemetry::Reporter::destination;
   name_rule(flow.record.facts, verdict);
   name_rule(other->facts, verdict);
   flow.destination_record = std::move(other);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
-  const auto place = context.shares.connection(flow.client_address.ip);
+  const auto place = context.shares.connection(flow.client_address().ip);
   if (!place) {
     flow.destination_record.reset();
     co_return std::unexpected(place.error());
   }
   auto socket = co_await net::connect(
       context.driver,
-      net::to_local_pod(flow.owner.netns_fd(), flow.client_address.ip, hop.to, context.ports.application));
+      net::to_local_pod(flow.owner.netns_fd(), flow.client_address().ip, hop.to, context.ports.application));
   if (!socket) {
     flow.destination_record.reset();
     co_return std::unexpected(socket.error());
@@ -148,7 +150,7 @@ io::Task<Status> by_local(OutboundFlow& flow, const Hop& hop) {
   destination = context.pod(hop.workload_uid);
   if (!destination) co_return fail(Source::local, Reason::pod_removed);
   flow.register_judged(*destination, {.identity = flow.owner.identity(),
-                                      .client = flow.client_address.ip,
+                                      .client = flow.client_address().ip,
                                       .port = hop.to.port,
                                       .secured = true,
                                       .requests_needed = requests_needed});
@@ -161,10 +163,10 @@ io::Task<Status> by_local(OutboundFlow& flow, const Hop& hop) {
 
 // To what is outside the mesh, or a peer whose mode is Disabled: plain TCP from the pod.
 io::Task<Status> by_plain(OutboundFlow& flow, const Hop& hop) {
-  const auto place = flow.context.shares.connection(flow.client_address.ip);
+  const auto place = flow.context.shares.connection(flow.client_address().ip);
   if (!place) co_return std::unexpected(place.error());
-  auto socket = co_await net::connect(flow.context.driver,
-                                      net::to_outside(flow.owner.netns_fd(), flow.client_address.ip, hop.to));
+  auto socket = co_await net::connect(
+      flow.context.driver, net::to_outside(flow.owner.netns_fd(), flow.client_address().ip, hop.to));
   if (!socket) co_return std::unexpected(socket.error());
   flow.early.hand_over(flow.client_end);
   relay::SocketEnd server(*socket);
@@ -176,9 +178,9 @@ io::Task<Status> by_plain(OutboundFlow& flow, const Hop& hop) {
 // Not in the frame below, which an idle connection keeps.
 Status open(OutboundFlow& flow, const Hop& hop, const std::shared_ptr<const tls::Context>& certificate,
             mesh::SessionStream& session) {
-  const upstream::LaneKey key{flow.owner.uid(), flow.client_address.ip, hop.to, hop.identity,
+  const upstream::LaneKey key{flow.owner.uid(), flow.client_address().ip, hop.to, hop.identity,
                               hop.workload_uid};
-  return flow.context.lanes->open(key, certificate, flow.owner.netns_fd(), flow.client_address, session);
+  return flow.context.lanes->open(key, certificate, flow.owner.netns_fd(), flow.client_address(), session);
 }
 
 // A session on a lane to the endpoint's proxy, as this pod. What the client sent meanwhile is kept until the
@@ -210,7 +212,7 @@ io::Task<Result<Target>> resolve(OutboundFlow& flow) {
   const io::TimePoint last = flow.context.driver.now() + limits::unknown_destination_hold;
   for (;;) {
     if (flow.context.snapshot) {
-      const Target target = target_of(*flow.context.snapshot, flow.dialled);
+      const Target target = target_of(*flow.context.snapshot, flow.dialled());
       if (!std::holds_alternative<ToUnknown>(target)) co_return target;
     }
     if (flow.context.driver.now() >= last) co_return fail(Source::config, Reason::unknown_destination);
@@ -235,7 +237,7 @@ io::Task<Status> opaque(OutboundFlow& flow) {
   Status last = fail(Source::local, Reason::no_endpoint);
   for (int tries = 0; tries < limits::connect_tries; ++tries) {
     // Again by the newest snapshot: the one before may be gone since the last suspension.
-    auto hop = choose(flow, target_of(*context.snapshot, flow.dialled));
+    auto hop = choose(flow, target_of(*context.snapshot, flow.dialled()));
     if (!hop) co_return tries == 0 ? Status(std::unexpected(hop.error())) : last;
     label(flow.record.facts, context, flow.owner, *hop);
     if (hop->endpoint_id != 0) {
@@ -261,7 +263,7 @@ detect::Hint hint_of(const OutboundFlow& flow, const ToService& to) {
   const config::Workload* self = flow.owner.workload();
   if (self && to.service->routes_for(to.port->port, self->ns)) return detect::Hint::http;
   const detect::Hint hint = detect::hint_of(to.port->app_protocol, to.port->name, to.port->port);
-  const bool server_first = flow.owner.server_first_services.contains(flow.dialled);
+  const bool server_first = flow.owner.server_first_services.contains(flow.dialled());
   return hint == detect::Hint::unknown && server_first ? detect::Hint::opaque : hint;
 }
 
@@ -270,7 +272,7 @@ io::Task<Result<detect::Heard>> first_words(OutboundFlow& flow) {
   const auto known = co_await resolve(flow);
   if (!known) co_return std::unexpected(known.error());
   const auto* service = std::get_if<ToService>(&*known);
-  if (service) flow.record.facts.labels.service = service->service->name;
+  if (service) flow.record.facts.labels.edit().service = service->service->name;
   const detect::Hint hint = service ? hint_of(flow, *service) : detect::Hint::opaque;
   if (hint == detect::Hint::opaque) {
     detect::Heard unheard;
@@ -293,7 +295,7 @@ io::Task<Status> corridor(OutboundFlow& flow) {
   flow.early.begin_with(std::move(first->bytes));
   const Status status = co_await opaque(flow);
   // A server that spoke to a client which had said nothing: nobody waits at that port again.
-  if (flow.silent && flow.record.received_bytes > 0) flow.owner.server_first_services.insert(flow.dialled);
+  if (flow.silent && flow.record.received_bytes > 0) flow.owner.server_first_services.insert(flow.dialled());
   co_return status;
 }
 
@@ -315,8 +317,8 @@ void start_outbound(LocalPod& source, int fd, Seat seat) {
   const auto client = driver.peer_address(fd);
   driver.set_no_delay(fd);
   driver.set_reset_on_close(fd, true);
-  if (dialled) flow->record.facts.dialled = flow->dialled = *dialled;
-  if (client) flow->record.facts.client = flow->client_address = *client;
+  if (dialled) flow->record.facts.dialled = *dialled;
+  if (client) flow->record.facts.client = *client;
   label(flow->record.facts, flow->context, source, Hop{});
   if (client) flow->set_share(io::share_of(client->ip));
   if (!dialled || !client) {

@@ -22,10 +22,12 @@ class SessionFlow final : public Flow {
 
   std::unique_ptr<upstream::SessionBytes> bytes = std::make_unique<upstream::SessionBytes>();
   mesh::SessionStream& session = bytes->session;
-  SocketAddress client_address, local;
-  std::string client_identity;
   mesh::Carrier* carrier = nullptr;  // lives as long as its sessions
   Permit connection;                 // to the application
+
+  const SocketAddress& client_address() const { return record.facts.client; }
+  const SocketAddress& local() const { return record.facts.dialled; }
+  const std::string& client_identity() const { return record.facts.labels->source.principal; }
 };
 
 void label(telemetry::Facts& facts, const LocalPod& owner, const mesh::Carrier& carrier,
@@ -35,28 +37,28 @@ void label(telemetry::Facts& facts, const LocalPod& owner, const mesh::Carrier& 
   // The address may be another workload's by now; what TLS proved is who it is.
   if (source && source->identity != carrier.peer_identity()) source = nullptr;
   const config::Workload* destination = owner.workload();
-  facts.reporter = facts.labels.reporter = telemetry::Reporter::destination;
+  facts.reporter = facts.labels.edit().reporter = telemetry::Reporter::destination;
   facts.client = client;
   facts.dialled = facts.endpoint = local;
   facts.source_pod = pod_name(source);
   facts.destination_pod = pod_name(destination);
-  facts.labels.source = party_of(source);
-  facts.labels.source.principal = carrier.peer_identity();
-  facts.labels.destination = party_of(destination);
-  facts.labels.security = telemetry::Security::mtls;
+  facts.labels.edit().source = party_of(source);
+  facts.labels.edit().source.principal = carrier.peer_identity();
+  facts.labels.edit().destination = party_of(destination);
+  facts.labels.edit().security = telemetry::Security::mtls;
 }
 
 // A policy looks into requests: HTTP is walked one by one; what is not HTTP stays opaque, and is judged as that.
 io::Task<Status> pass_on_http(SessionFlow& flow, detect::Heard first) {
-  flow.register_judged(flow.owner, {.identity = flow.client_identity,
-                                    .client = flow.client_address.ip,
-                                    .port = flow.local.port,
+  flow.register_judged(flow.owner, {.identity = flow.client_identity(),
+                                    .client = flow.client_address().ip,
+                                    .port = flow.local().port,
                                     .secured = true,
                                     .parsed = true});
   HttpCorridor http(flow, std::move(flow.bytes), true);
-  http.client.address = flow.client_address;
-  http.client.dialled = flow.local;
-  http.client.identity = flow.client_identity;
+  http.client.address = flow.client_address();
+  http.client.dialled = flow.local();
+  http.client.identity = flow.client_identity();
   http.client.on_refused = [&flow] { flow.carrier->drain(); };
   co_return co_await http.run(std::move(first));
 }
@@ -87,21 +89,21 @@ io::Task<Result<io::Socket>> to_application(SessionFlow& flow, bool requests_nee
   const config::Workload* workload = flow.owner.workload();
   if (!workload) co_return fail(Source::config, Reason::unknown_pod);
   const policy::Verdict verdict =
-      policy::judge(*workload, flow.local.port, {flow.client_identity, flow.client_address.ip});
+      policy::judge(*workload, flow.local().port, {flow.client_identity(), flow.client_address().ip});
   count_audits(context, verdict);
   name_rule(flow.record.facts, verdict);
   if (!verdict.allowed) co_return fail(Source::policy, verdict.reason);
-  flow.register_judged(flow.owner, {.identity = flow.client_identity,
-                                    .client = flow.client_address.ip,
-                                    .port = flow.local.port,
+  flow.register_judged(flow.owner, {.identity = flow.client_identity(),
+                                    .client = flow.client_address().ip,
+                                    .port = flow.local().port,
                                     .secured = true,
                                     .requests_needed = requests_needed});
-  auto place = context.shares.connection(flow.client_address.ip);
+  auto place = context.shares.connection(flow.client_address().ip);
   if (!place) co_return std::unexpected(place.error());
   flow.connection = std::move(*place);
-  auto server =
-      co_await net::connect(context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address.ip,
-                                                                flow.local, context.ports.application));
+  auto server = co_await net::connect(
+      context.driver, net::to_application(flow.owner.netns_fd(), flow.client_address().ip, flow.local(),
+                                          context.ports.application));
   // Nobody listens there any more. The lane's socket stands on that port as a connection of the application's own
   // would: one that does not set SO_REUSEADDR could not listen again as long as clients go on trying.
   if (!server && server.error().reason == Reason::refused) flow.carrier->drain();
@@ -142,7 +144,7 @@ io::Task<void> run(SessionFlow& flow) {
   if (!flow.why) {
     const config::Workload* workload = flow.owner.workload();
     Status status;
-    if (workload && policy::needs_request(*workload, flow.local.port)) {
+    if (workload && policy::needs_request(*workload, flow.local().port)) {
       status = co_await looked_into(flow);
     } else {
       io::Buffer nothing;
@@ -162,9 +164,6 @@ void start_session(LocalPod& destination, mesh::Carrier& carrier, mesh::Session&
   ++destination.context.counters.sessions_opened;
   flow->session.attach(carrier, session);
   flow->carrier = &carrier;
-  flow->client_address = info.client;
-  flow->local = local;
-  flow->client_identity = carrier.peer_identity();
   label(flow->record.facts, destination, carrier, info.client, local);
   flow->spawn(run(*flow));
 }

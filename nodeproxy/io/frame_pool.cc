@@ -8,8 +8,8 @@
 namespace weir::io {
 namespace {
 
-constexpr size_t kGrain = 64;
-constexpr size_t kClasses = 64;
+constexpr size_t kGrain = 16;
+constexpr size_t kClasses = 256;
 #if defined(__has_feature)  // clang's way to tell
 #if __has_feature(address_sanitizer)
 #define __SANITIZE_ADDRESS__ 1

@@ -74,13 +74,13 @@ std::string_view AccessLog::write(const Facts& facts, const Ended& ended) {
   out += "\",\"kind\":\"connection\"";
   append_field(out, "reporter", label(facts.reporter));
   append_field(out, "direction", direction(facts.reporter));
-  append_party(out, "source", facts.labels.source, facts.source_pod, facts.client);
-  append_party(out, "destination", facts.labels.destination, facts.destination_pod, facts.endpoint);
+  append_party(out, "source", facts.labels->source, facts.source_pod, facts.client);
+  append_party(out, "destination", facts.labels->destination, facts.destination_pod, facts.endpoint);
   out += ",\"dialled\":\"";
   append_address(out, facts.dialled);
   out += '"';
-  append_field(out, "service", facts.labels.service);
-  append_field(out, "security", label(facts.labels.security));
+  append_field(out, "service", facts.labels->service);
+  append_field(out, "security", label(facts.labels->security));
   append_field(out, "verdict", ended.was_open ? "opened" : "failed");
   append_outcome(out, ended.why, facts.policy, facts.rule);
   if (ended.why.detail) append_field(out, "detail", *ended.why.detail);

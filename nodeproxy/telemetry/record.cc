@@ -6,7 +6,8 @@
 namespace weir::telemetry {
 
 void Record::opened(Sink& sink) {
-  row_ = &sink.series.row(facts.labels);
+  row_ = &sink.series.row(*facts.labels);
+  if (row_->labels == *facts.labels) facts.labels.settle(row_->labels);  // not where there are too many rows
   ++row_->opened;
 }
 
@@ -27,7 +28,7 @@ void Record::end(Sink& sink, std::chrono::steady_clock::time_point now, const Er
     ++row_->closed;
     row_->observe(duration);
   } else {
-    ++sink.series.row(facts.labels).failed[static_cast<size_t>(why.reason)];
+    ++sink.series.row(*facts.labels).failed[static_cast<size_t>(why.reason)];
   }
   const bool keep = sink.refusals != nullptr && is_refusal(why.reason);
   if (!keep && !sink.log.enabled()) return;

@@ -9,6 +9,7 @@
 #include "nodeproxy/base/error.h"
 #include "nodeproxy/base/ip.h"
 #include "nodeproxy/telemetry/access_log.h"
+#include "nodeproxy/telemetry/flow_labels.h"
 #include "nodeproxy/telemetry/refusals.h"
 #include "nodeproxy/telemetry/series.h"
 
@@ -22,7 +23,7 @@ struct Facts {
   SocketAddress endpoint;                   // where it went
   std::string source_pod, destination_pod;  // "namespace/name" or empty
   std::string policy, rule;                 // what denied it, or matched an Audit
-  Labels labels;
+  FlowLabels labels;
 };
 
 struct Sink {

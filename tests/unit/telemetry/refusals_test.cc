@@ -25,7 +25,7 @@ struct Ground {
 
   void end_connection(Reporter reporter, Reason reason) {
     Record record(TimePoint{});
-    record.facts.reporter = record.facts.labels.reporter = reporter;
+    record.facts.reporter = record.facts.labels.edit().reporter = reporter;
     record.facts.source_pod = "shop/client";
     record.facts.destination_pod = "shop/server";
     record.facts.policy = "shop/p";
