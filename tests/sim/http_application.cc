@@ -209,26 +209,26 @@ class H1Side final : public ServerConnection {
 
 void Application::serve(io::SimWorld& in, const SocketAddress& address) {
   world = &in;
-  in.listen_app(address, 1).on_accept = [this](io::SimApp& app) {
-    // By its first bytes.
-    app.on_change = [this](io::SimApp& self) {
+  port_.serve(in, address, [this](io::SimApp& app, bool h2) -> std::unique_ptr<ServerConnection> {
+    if (h2) return serve_h2(*this, app);
+    return std::make_unique<H1Side>(*this, app);
+  });
+}
+
+void ServedPort::serve(io::SimWorld& world, const SocketAddress& address, Make make) {
+  world.listen_app(address, 1).on_accept = [this, &world, make = std::move(make)](io::SimApp& app) {
+    app.on_change = [this, &world, make](io::SimApp& self) {
       const std::string& got = self.received();
       if (got.size() < kPreface.size() && kPreface.starts_with(got)) {
         if (self.saw_fin()) self.finish();
         return;
       }
-      std::unique_ptr<ServerConnection> made;
-      if (got.starts_with(kPreface)) {
-        made = serve_h2(*this, self);
-      } else {
-        made = std::make_unique<H1Side>(*this, self);
-      }
-      ServerConnection* connection = connections_.emplace_back(std::move(made)).get();
-      world->network().at({}, [connection, &self] {
+      ServerConnection* connection = connections_.emplace_back(make(self, got.starts_with(kPreface))).get();
+      world.network().at({}, [connection, &self] {
         self.on_change = [connection](io::SimApp& changed) { connection->on_change(changed); };
         connection->on_change(self);
       });
-      self.on_change = {};
+      self.on_change = {};  // destroys what runs here
     };
   };
 }

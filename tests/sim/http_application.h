@@ -2,6 +2,7 @@
 // The application of a random history: HTTP/1.1 and HTTP/2 on one port, answering each request in the manner that the
 // ledger says.
 // Thread: the test's. Lifetime: outlives the mesh; its connections are kept until it goes.
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -16,6 +17,16 @@ class ServerConnection {
   virtual void on_change(io::SimApp& app) = 0;
 };
 
+// Listens, and tells HTTP/2 by its first bytes.
+class ServedPort {
+ public:
+  using Make = std::function<std::unique_ptr<ServerConnection>(io::SimApp& app, bool h2)>;
+  void serve(io::SimWorld& world, const SocketAddress& address, Make make);
+
+ private:
+  std::vector<std::unique_ptr<ServerConnection>> connections_;
+};
+
 class Application {
  public:
   explicit Application(Ledger& ledger) : ledger(ledger) {}
@@ -25,7 +36,7 @@ class Application {
   io::SimWorld* world = nullptr;
 
  private:
-  std::vector<std::unique_ptr<ServerConnection>> connections_;
+  ServedPort port_;
 };
 
 // Of http_application_h2.cc.

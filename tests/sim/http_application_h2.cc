@@ -1,10 +1,9 @@
 // The application's HTTP/2. See http_application.h.
-#include <array>
 #include <catch2/catch.hpp>
 #include <map>
 
-#include "nodeproxy/http/h2_connection.h"
 #include "tests/sim/http_application.h"
+#include "tests/sim/http_pump.h"
 
 namespace weir::test {
 namespace {
@@ -39,15 +38,7 @@ class H2Side final : public ServerConnection, private http::h2::Events {
     bool answered = false;
   };
 
-  void flush() {
-    std::array<std::byte, 16 * 1024> out;
-    while (!app_.closed() && connection_->wants_output()) {
-      const size_t produced = connection_->produce(out);
-      if (produced == 0) break;
-      app_.send({reinterpret_cast<const char*>(out.data()), produced});
-    }
-    if (connection_->finished()) app_.finish();
-  }
+  void flush() { test::flush(*connection_, app_); }
 
   void on_head(uint32_t id, http::Head&& head, bool end) override {
     Stream& stream = streams_[id];
@@ -107,12 +98,12 @@ class H2Side final : public ServerConnection, private http::h2::Events {
       case Manner::resets_mid:
         if (no_body) return later(slowly, [this, id] { give_up(id, http::h2::kCancel); });
         (void)connection_->respond(id, head, false);
-        connection_->write(id, buffer(text.substr(0, text.size() / 2)));
+        connection_->write(id, buffer_of(text.substr(0, text.size() / 2)));
         return later(slowly, [this, id] { give_up(id, http::h2::kInternalError); });
       case Manner::closes_mid:
         (void)connection_->respond(id, head, no_body);
         if (no_body) request.answers.push_back(text);
-        if (!no_body) connection_->write(id, buffer(text.substr(0, text.size() / 2)));
+        if (!no_body) connection_->write(id, buffer_of(text.substr(0, text.size() / 2)));
         return later(slowly, [this] {
           if (!connection_->ended()) connection_->fail(Error{Source::local, Reason::cancelled, 0, {}});
           app_.finish();
@@ -129,27 +120,23 @@ class H2Side final : public ServerConnection, private http::h2::Events {
     const bool closes = request.manner == Manner::close_after || request.manner == Manner::closes_idle;
     if (request.manner == Manner::prompt || request.manner == Manner::early) {
       (void)connection_->respond(id, head, no_body);
-      if (!no_body) connection_->write(id, buffer(text));
+      if (!no_body) connection_->write(id, buffer_of(text));
       end(id, no_body, false);
     } else {
       later(slowly, [this, id, text, no_body, closes, head = std::move(head), slowly] {
         const bool once = application_.ledger.one_in(2);
         (void)connection_->respond(id, head, no_body);
         if (no_body || once) {
-          if (!no_body) connection_->write(id, buffer(text));
+          if (!no_body) connection_->write(id, buffer_of(text));
           return end(id, no_body, closes);
         }
-        connection_->write(id, buffer(text.substr(0, text.size() / 3)));
+        connection_->write(id, buffer_of(text.substr(0, text.size() / 3)));
         later(slowly, [this, id, text, closes] {
-          connection_->write(id, buffer(text.substr(text.size() / 3)));
+          connection_->write(id, buffer_of(text.substr(text.size() / 3)));
           end(id, false, closes);
         });
       });
     }
-  }
-
-  static io::Buffer buffer(std::string_view text) {
-    return io::copy_to_buffer(std::as_bytes(std::span(text.data(), text.size())));
   }
 
   void end(uint32_t id, bool no_body, bool closes) {

@@ -1,10 +1,9 @@
 // A client of HTTP/2: as many streams as it may. See http_clients.h.
-#include <array>
 #include <catch2/catch.hpp>
 #include <map>
 
-#include "nodeproxy/http/h2_connection.h"
 #include "tests/sim/http_clients.h"
+#include "tests/sim/http_pump.h"
 
 namespace weir::test {
 namespace {
@@ -83,8 +82,7 @@ class H2User final : public TestClient, private http::h2::Events {
     const Request& request = *found->second.request;
     std::string_view body = request.body;
     if (!request.said_whole()) body = body.substr(0, std::min(request.said_bytes, body.size() - 1));
-    if (!body.empty())
-      connection_->write(id, io::copy_to_buffer(std::as_bytes(std::span(body.data(), body.size()))));
+    if (!body.empty()) connection_->write(id, buffer_of(body));
     if (request.said_whole()) connection_->finish(id);
     said(id);
   }
@@ -127,15 +125,7 @@ class H2User final : public TestClient, private http::h2::Events {
     });
   }
 
-  void flush() {
-    std::array<std::byte, 16 * 1024> out;
-    while (!app_.closed() && connection_->wants_output()) {
-      const size_t produced = connection_->produce(out);
-      if (produced == 0) break;
-      app_.send({reinterpret_cast<const char*>(out.data()), produced});
-    }
-    if (connection_->finished()) app_.finish();
-  }
+  void flush() { test::flush(*connection_, app_); }
 
   void on_change() {
     const std::string bytes = app_.take_received();

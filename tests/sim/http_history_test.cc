@@ -5,56 +5,27 @@
 // reaches an application twice; every request is recorded once; nothing is left over.
 // WEIR_SIM_SEED repeats a run, WEIR_SIM_HTTP_STEPS makes it longer (all histories together; `./dev test long` gives 10^8).
 #include <catch2/catch.hpp>
-#include <cstdlib>
 
-#include "nodeproxy/io/frame_pool.h"
+#include "tests/sim/history.h"
 #include "tests/sim/http_application.h"
 #include "tests/sim/http_clients.h"
-#include "tests/sim/mesh.h"
 
 namespace weir::test {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr uint64_t kStepsOfOne = 60'000;
-constexpr int kServerWorkload = 3;  // in the mesh's update
-
-// What goes wrong beside the application's and the clients' own doing.
-enum class Weather : uint8_t { calm, fair, storm };
-
-uint64_t recorded(const Node& node) {
-  uint64_t total = 0;
-  for (const auto& row : node.context.request_series.copy()) total += row.requests();
-  return total;
-}
-
-uint64_t under_way(const Node& node) {
-  uint64_t total = 0;
-  for (const auto& row : node.context.request_series.copy()) total += row.in_flight;
-  return total;
-}
-
 class History {
  public:
   History(uint64_t seed, Weather weather)
       : ledger(seed), application(ledger), weather(weather), mesh(std::make_unique<Mesh>(seed)) {
     application.serve(mesh->world, kServer);
-    mesh->configure([](mesh::v1::Update& update) {
-      auto* policy = update.add_changed()->mutable_policy();
-      policy->set_name("shop/paths");
-      policy->set_action(mesh::v1::Policy::DENY);
-      auto* rule = policy->add_rules();
-      rule->set_name("denied");
-      auto* to = rule->add_to();
-      to->set_l7(true);
-      to->add_paths("/denied/*");
-    });
+    add_path_policy(*mesh);
   }
 
   void run(uint64_t steps) {
     if (weather != Weather::calm || ledger.one_in(2)) change_policy();
-    mesh->world.set_faults(faults());
+    mesh->world.set_faults(faults(weather));
     while (mesh->world.network().steps() < steps) {
       for (uint64_t i = 0, n = 1 + ledger.below(4); i < n; ++i) add_client();
       mesh->world.run_for(std::chrono::microseconds(ledger.below(200'000)));
@@ -62,7 +33,7 @@ class History {
       if (ledger.one_in(20)) change_routes();
       mesh->client.http.sweep();
     }
-    if (weather != Weather::calm) last_chapter();
+    if (weather != Weather::calm) accepting_ = last_chapter(ledger, *mesh);
     mesh->world.set_faults({});
     mesh->world.run_for(
         600s);  // eight pipelined requests, three tries each, each to its connect and handshake time-out
@@ -89,16 +60,7 @@ class History {
       if (!accepting_ && mesh->world.waits_in_queue(*apps_[i])) continue;
       if (!clients[i]->may_wait()) CHECK(clients[i]->over());
     }
-    mesh->end_all();
-    for (Node* node : {&mesh->client, &mesh->server}) {
-      CHECK(node->context.live_flows == 0);
-      CHECK(node->http.empty());
-      CHECK(node->lanes.empty());
-      CHECK(under_way(*node) == 0);
-      CHECK(node->driver.buffers_on_loan() == 0);
-    }
-    CHECK(mesh->client.opened() == mesh->client.closed());
-    CHECK(mesh->server.opened() == mesh->server.closed());
+    check_nothing_is_left(*mesh);
   }
 
   Ledger ledger;
@@ -108,16 +70,6 @@ class History {
   std::unique_ptr<Mesh> mesh;  // goes first: its last events reach the edges
 
  private:
-  io::SimFaults faults() const {
-    switch (weather) {
-      case Weather::calm: break;
-      case Weather::fair: return {.error = 50, .reset = 50, .open_error = 1'000, .accept_ends = 10'000};
-      case Weather::storm:
-        return {.error = 2'000, .reset = 2'000, .open_error = 10'000, .accept_ends = 10'000};
-    }
-    return {};
-  }
-
   void add_client() {
     std::vector<Request*> requests;
     for (uint64_t i = 0, n = 1 + ledger.below(8); i < n; ++i)
@@ -131,73 +83,24 @@ class History {
       const size_t depth = ledger.one_in(2) ? 1 : 1 + ledger.below(4);
       clients.push_back(client_h1(ledger, world, app, std::move(requests), depth));
     }
-    if (!ledger.one_in(6)) return;
-    app.hold(true);  // a slow reader
-    world.network().at(std::chrono::microseconds(ledger.below(1'000'000)), [&app] {
-      if (!app.closed()) app.hold(false);
-    });
+    if (ledger.one_in(6)) hold_for_a_while(ledger, world, app);
   }
 
-  void change_policy() {
-    ++ledger.policy;
-    mesh->configure([this](mesh::v1::Update& update) {
-      auto* workload = update.mutable_changed(kServerWorkload)->mutable_workload();
-      workload->clear_policies();
-      if (ledger.policy % 2 == 1) workload->add_policies()->set_policy("shop/paths");
-    });
-  }
+  void change_policy() { give_path_policy(*mesh, ++ledger.policy % 2 == 1); }
 
-  // Header edits, time-outs, retry by status; or no routes at all.
+  // Header edits, time-outs, retry by status; no routes at all before the first.
   void change_routes() {
     mesh->configure([this](mesh::v1::Update& update) {
-      if (routes_at_ == 0) {
-        routes_at_ = update.changed_size();
-        update.add_changed();
-      }
-      auto* table = update.mutable_changed(routes_at_)->mutable_routes();
-      table->Clear();
-      table->set_name("shop/routes");
-      table->set_service("shop/server");
-      table->add_ports(81);
-      auto* rule = table->add_rules();
+      mesh::v1::RouteTable& table = clear_routes(update, routes_at_);
+      auto* rule = table.add_rules();
       rule->set_name("shop/route/0");
       auto* backend = rule->add_backends();
       backend->set_service("shop/server");
       backend->set_port(81);
       backend->set_weight(1);
-      auto* edit = rule->mutable_filters()->mutable_request_headers()->add_set();
-      edit->set_name("x-edited");
-      edit->set_value("yes");
-      auto* back = rule->mutable_filters()->mutable_response_headers()->add_add();
-      back->set_name("x-back");
-      back->set_value("yes");
-      if (weather != Weather::calm && ledger.one_in(2)) rule->mutable_timeouts()->set_request_ms(1'500);
-      if (weather != Weather::calm && ledger.one_in(3)) rule->mutable_timeouts()->set_backend_request_ms(700);
-      if (weather != Weather::calm && ledger.one_in(3)) rule->mutable_timeouts()->set_idle_ms(900);
-      if (ledger.one_in(2)) {
-        rule->mutable_retry()->set_attempts(2);
-        rule->mutable_retry()->add_statuses(503);
-        rule->mutable_retry()->add_statuses(504);
-      }
-      table->add_matches()->set_rule(0);
+      decorate(ledger, weather, *rule);
+      table.add_matches()->set_rule(0);
     });
-  }
-
-  void last_chapter() {
-    Node& node = ledger.one_in(2) ? mesh->client : mesh->server;
-    flow::LocalPod* pod = &node == &mesh->client ? mesh->client_pod : mesh->server_pod;
-    const uint64_t what = ledger.below(4);
-    if (what != 0 && pod == mesh->client_pod) accepting_ = false;
-    switch (what) {
-      case 0: break;
-      case 1: pod->remove(Reason::pod_removed); break;
-      case 2: pod->retire(); break;
-      default:
-        node.context.draining = true;
-        pod->drain();
-        node.http.drain();
-        node.lanes.drain();
-    }
   }
 
   uint16_t port_ = 10'000;
@@ -206,50 +109,26 @@ class History {
   int routes_at_ = 0;
 };
 
-void history(uint64_t seed, Weather weather) {
-  INFO("seed " << seed
-               << (weather == Weather::calm   ? ", calm"
-                   : weather == Weather::fair ? ", fair"
-                                              : ", storm"));
-  const size_t frames_before = io::frame_bytes_alive();
-  {
+void http_histories(uint64_t first, Weather weather) {
+  histories(first, weather, [weather](uint64_t seed) {
     History one(seed, weather);
     one.run(kStepsOfOne);
     one.check();
-  }
-  CHECK(io::frame_bytes_alive() == frames_before);
-}
-
-uint64_t fresh_seed() {
-  if (const char* fixed = std::getenv("WEIR_SIM_SEED")) return std::strtoull(fixed, nullptr, 10);
-  return std::random_device{}();
-}
-
-// Of one weather.
-uint64_t histories_wanted() {
-  const char* wanted = std::getenv("WEIR_SIM_HTTP_STEPS");
-  return wanted ? 1 + std::strtoull(wanted, nullptr, 10) / kStepsOfOne / 3 : 6;
-}
-
-void histories(uint64_t first, Weather weather) {
-  const uint64_t fresh = fresh_seed();
-  WARN("fresh seed " << fresh << " (repeat with WEIR_SIM_SEED)");
-  history(fresh, weather);
-  for (uint64_t i = 1; i < histories_wanted(); ++i) history(first + i, weather);
+  });
 }
 
 }  // namespace
 
 TEST_CASE("HTTP histories in calm: every request that an application got is answered") {
-  histories(1'000, Weather::calm);
+  http_histories(1'000, Weather::calm);
 }
 
 TEST_CASE("HTTP histories with rare faults: what ended in order is whole and was asked for") {
-  histories(2'000'000, Weather::fair);
+  http_histories(2'000'000, Weather::fair);
 }
 
 TEST_CASE("HTTP histories in a storm: what ended in order is whole and was asked for") {
-  histories(4'000'000, Weather::storm);
+  http_histories(4'000'000, Weather::storm);
 }
 
 }  // namespace weir::test

@@ -6,10 +6,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "tests/sim/dice.h"
 
 namespace weir::test {
 
@@ -61,9 +62,9 @@ struct Request {
   }
 };
 
-class Ledger {
+class Ledger : public Dice {
  public:
-  explicit Ledger(uint64_t seed) : random(seed) {}
+  using Dice::Dice;
 
   Request& add(bool calm);
   // By its path; null: nobody asked for that.
@@ -79,10 +80,6 @@ class Ledger {
   void head(Request& request, uint16_t status, std::optional<std::string_view> name);
   void end(Request& request, const std::string& body);
 
-  uint64_t below(uint64_t bound) { return random() % bound; }
-  bool one_in(uint64_t bound) { return below(bound) == 0; }
-
-  std::mt19937_64 random;
   std::vector<std::unique_ptr<Request>> requests;
   uint64_t policy = 0;  // odd: paths below /denied are denied; counts the changes
 };

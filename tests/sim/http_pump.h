@@ -1,10 +1,14 @@
 #pragma once
-// Bytes that came through an HTTP/1.1 decoder, event by event: what both edges of a history share.
+// Bytes that came through an HTTP/1.1 decoder, event by event, and those that an HTTP/2 connection has to say: what both
+// edges of a history share.
 // Thread: the test's.
+#include <array>
 #include <string>
 #include <string_view>
 
 #include "nodeproxy/http/h1_decoder.h"
+#include "nodeproxy/http/h2_connection.h"
+#include "nodeproxy/io/sim.h"
 
 namespace weir::test {
 
@@ -26,6 +30,21 @@ Status pump(http::h1::Decoder& decoder, std::string& pending, On on) {
   }
   pending.erase(0, pending.size() - left.size());
   return status;
+}
+
+inline io::Buffer buffer_of(std::string_view text) {
+  return io::copy_to_buffer(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+// All that it wants to say, and FIN when it has said its last.
+inline void flush(http::h2::Connection& connection, io::SimApp& app) {
+  std::array<std::byte, 16 * 1024> out;
+  while (!app.closed() && connection.wants_output()) {
+    const size_t produced = connection.produce(out);
+    if (produced == 0) break;
+    app.send({reinterpret_cast<const char*>(out.data()), produced});
+  }
+  if (connection.finished()) app.finish();
 }
 
 }  // namespace weir::test
