@@ -144,7 +144,11 @@ io::Task<Result<Piece>> H1Client::read(io::TimePoint deadline) {
   if (reset_) co_return fail(Source::local, *reset_);
   if (!piece) co_return std::unexpected(as_server(piece.error()));
   answered_ = true;
-  if (piece->head && stream_.decoder().at_switch()) stream_.become_tunnel();
+  if (piece->head && stream_.decoder().at_switch()) {
+    stream_.become_tunnel();
+    // What the client says into it has an end of its own, and nothing else may become a FIN.
+    request_whole_ = false;
+  }
   const Status crossed = piece->head ? cross_answer(*piece->head) : Status();
   if (!crossed) co_return std::unexpected(crossed.error());
   if (piece->end) response_whole_ = true;

@@ -152,6 +152,12 @@ size_t Connection::queued_bytes(uint32_t id) const {
   return stream ? stream->queue.size() : 0;
 }
 
+bool Connection::end_queued(uint32_t id) const {
+  const Stream* stream = streams_.find(id);
+  return stream && !stream->closed && stream->finish_asked && !stream->end_sent &&
+         stream->cause == Cause::none;
+}
+
 size_t Connection::unconsumed_bytes(uint32_t id) const {
   const Stream* stream = streams_.find(id);
   return stream ? stream->unconsumed_bytes : 0;

@@ -64,8 +64,9 @@ class Events {
   // reset(). `unprocessed`: the peer did nothing with the request, so it may be sent elsewhere. A complete answer before
   // the request's end is on_end, then on_reset with kNoError: only the upload stops.
   virtual void on_reset(uint32_t stream, Reason reason, uint32_t error_code, bool unprocessed) = 0;
-  virtual void on_closed(uint32_t) {}   // over on the wire, in order or not; the last event of the stream
-  virtual void on_drained(uint32_t) {}  // queued_bytes() fell below kSendLowWaterBytes
+  virtual void on_closed(uint32_t) {}  // over on the wire, in order or not; the last event of the stream
+  // queued_bytes() fell below kSendLowWaterBytes, or a tunnel's end is out.
+  virtual void on_drained(uint32_t) {}
   // Streams above `last_stream` have on_reset(unprocessed) next; no more can be opened.
   virtual void on_goaway(uint32_t /*last_stream*/, uint32_t /*error_code*/) {}
   virtual void on_settings() {}  // the peer's limits changed: can_open() may have
@@ -122,6 +123,7 @@ class Connection {
   void reset(uint32_t stream, uint32_t error_code);
   void consume(uint32_t stream, size_t bytes);  // of what on_data gave
   size_t queued_bytes(uint32_t stream) const;   // written, not yet produced
+  bool end_queued(uint32_t stream) const;       // finished, and the end is not out yet
   size_t unconsumed_bytes(uint32_t stream) const;
   void set_user(uint32_t stream, void* user);
   void* user(uint32_t stream) const;

@@ -21,6 +21,11 @@ H2Message::~H2Message() {
 }
 
 void H2Message::on_head(Head&& head, bool end) {
+  if (head.is_request()) {
+    asks_for_tunnel_ = head.is_extended_connect() || head.method == "CONNECT";
+  } else {
+    tunnel_ = asks_for_tunnel_ && head.status / 100 == 2;
+  }
   heads_.push_back(std::move(head));
   end_ = end_ || end;
   arrived_.notify();
@@ -50,18 +55,24 @@ void H2Message::on_end() {
 }
 
 void H2Message::on_reset(const Error& why, bool unprocessed) {
-  // A whole answer before the request's end: only the upload stops.
-  if (wire_.connection().role() == h2::Role::client && end_ &&
+  // A whole answer before the request's end: only the upload stops. In a tunnel the other direction is a message too.
+  if (wire_.connection().role() == h2::Role::client && end_ && !tunnel_ &&
       why.os_code == static_cast<int>(h2::kNoError)) {
     upload_stopped_ = true;
     drained_.notify();
     return;
   }
   error_ = why;
+  lost_ = true;
   unprocessed_ = unprocessed;
   arrived_.notify();
   drained_.notify();
   if (watcher_) watcher_->on_aborted(why);
+}
+
+void H2Message::watch(Aborted* watcher) {
+  watcher_ = watcher;
+  if (watcher && lost_) watcher->on_aborted(*error_);
 }
 
 void H2Message::credit() {
@@ -158,20 +169,25 @@ io::Task<Status> H2Message::write(Piece piece, io::TimePoint deadline) {
       co_return std::unexpected(opened.error());
     }
     stream_ = *opened;
+    asks_for_tunnel_ = extended || piece.head->method == "CONNECT";
     connection.set_user(stream_, this);
   } else if (piece.head) {
     const Status answered = connection.respond(stream_, *piece.head, head_alone);
     if (!answered) co_return answered;
+    tunnel_ = asks_for_tunnel_ && piece.head->status / 100 == 2;
   }
   if (!piece.body.empty()) connection.write(stream_, std::move(piece.body));
   if (piece.end && !head_alone) connection.finish(stream_, std::move(piece.trailers));
   wire_.flush();
-  while (!error_ && !upload_stopped_ && connection.queued_bytes(stream_) >= 2 * h2::kSendLowWaterBytes) {
+  // A tunnel is over with its second end, and a connection that is to go then goes: what is said must be out by then.
+  while (!error_ && !upload_stopped_ &&
+         (connection.queued_bytes(stream_) >= 2 * h2::kSendLowWaterBytes ||
+          (tunnel_ && connection.end_queued(stream_)))) {
     drained_.clear();
     const Status waited = co_await drained_.wait(deadline);
     if (!waited) co_return waited;
   }
-  if (error_ && !end_) co_return std::unexpected(*error_);
+  if (error_ && (!end_ || tunnel_)) co_return std::unexpected(*error_);
   co_return Status();
 }
 

@@ -23,7 +23,7 @@ class H2Message final : public MessageStream {
   io::Task<Result<Piece>> read(io::TimePoint deadline) override;
   io::Task<Status> write(Piece piece, io::TimePoint deadline) override;
   void reset(const Error& why) override;
-  void watch(Aborted* watcher) override { watcher_ = watcher; }
+  void watch(Aborted* watcher) override;
 
   uint32_t stream() const { return stream_; }
   // Failed before the peer did anything with the request.
@@ -60,6 +60,8 @@ class H2Message final : public MessageStream {
   std::optional<Error> error_;
   bool end_ = false, end_given_ = false;
   bool busy_ = false;
+  bool asks_for_tunnel_ = false, tunnel_ = false;  // tunnel_: and it was agreed to
+  bool lost_ = false;                              // by the peer's doing, or the connection's
   bool unprocessed_ = false;
   bool upload_stopped_ = false;  // the answer is whole, the peer wants no more of the request
 };

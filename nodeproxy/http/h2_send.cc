@@ -298,6 +298,7 @@ int Callbacks::frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* us
 // END_STREAM is out. What the peer still sends is not wanted when the owner has said so.
 void Connection::end_reached(Stream* stream) {
   stream->end_sent = true;
+  if (stream->tunnel) drained_.push_back(stream->id);
   if (!stream->reset_after_end || stream->remote_ended || stream->cause != Cause::none) return;
   stream->cause = Cause::owner;
   nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, static_cast<int32_t>(stream->id), kNoError);

@@ -38,7 +38,7 @@ class MessageStream {
   // not_reached: the peer may send the request elsewhere (REFUSED_STREAM, RFC 9113 section 8.7).
   virtual void reset(const Error& why) = 0;
   void give_up() { reset(Error{Source::local, Reason::cancelled, 0, {}}); }
-  // Who is told when the peer resets while nobody reads. Null: nobody.
+  // Who is told when the peer resets while nobody reads, or has done so. Null: nobody.
   virtual void watch(Aborted* watcher) = 0;
 };
 

@@ -26,7 +26,7 @@ struct ToH1 {
     stream = &client.begin();
   }
   ~ToH1() {
-    client.give_back(*stream);
+    if (stream) client.give_back(*stream);
     client.end(Reason::cancelled);
     loop.world.run_until([&] { return client.empty(); });
     loop.stop();
@@ -130,6 +130,23 @@ TEST_CASE("nothing that a client says goes to a server of HTTP/1.1 before there 
   CHECK(test.out.bytes.empty());
 }
 
+TEST_CASE("a tunnel into HTTP/1.1 ends with a FIN only if its client has ended it") {
+  ToH1 test;
+  const std::string key = test.ask();
+  test.switches("Sec-WebSocket-Accept: " + websocket::accept(key) + "\r\n");
+  test.in.finish();
+  REQUIRE(test.read());
+  while (true) {
+    const auto got = test.read();
+    REQUIRE(got);
+    if (got->end) break;
+  }
+  test.client.give_back(*test.stream);
+  CHECK(test.out.abandoned);
+  CHECK(!test.out.fin);
+  test.stream = nullptr;
+}
+
 // What HTTP/1.1 asks to switch to, towards a server of HTTP/2.
 Head upgrade(std::string_view protocol = "websocket", std::string_view key = kKey) {
   Head head = get("/chat");
@@ -160,6 +177,53 @@ TEST_CASE("an upgrade to WebSocket asks a server of HTTP/2 with extended CONNECT
   REQUIRE(test.loop.run(stream.write(piece(nullptr, "masked"), io::kNever)));
   CHECK(test.read(*request.stream).text == "masked");
   test.client.give_back(stream);
+}
+
+// A tunnel whose server has said its last, and waits for what its client has to say still.
+struct HalfEnded : Pair {
+  MessageStream& stream = ask(upgrade());
+  MessageStream& server_stream = *requests.all[0].stream;
+  HalfEnded() {
+    answer(server_stream, 200, "frames");
+    CHECK(read(stream).text == "frames");
+  }
+};
+
+TEST_CASE("the last write into a tunnel returns when all of it is out, as its connection may go then") {
+  HalfEnded test;
+  const std::string last(limits::h2_stream_window_initial_bytes + 10'000, 'x');
+  const auto written = test.loop.start(test.stream.write(piece(nullptr, last), io::kNever));
+  test.loop.idle();
+  CHECK(!written->has_value());
+  std::string got;
+  SECTION("read to its end") {
+    got = test.read(test.server_stream).text;
+    test.loop.idle();
+    REQUIRE(written->has_value());
+    CHECK((*written)->has_value());
+    CHECK(got == last);
+  }
+  SECTION("reset") {
+    give_up(test.server_stream, Reason::cancelled);
+    test.loop.idle();
+    REQUIRE(written->has_value());
+    CHECK_FALSE((*written)->has_value());
+  }
+  test.client.give_back(test.stream);
+}
+
+TEST_CASE("who speaks into a tunnel that its server has ended hears of its loss") {
+  HalfEnded test;
+  Watcher watcher, later;
+  test.stream.watch(&watcher);
+  SECTION("with the connection") { test.down.reset(); }
+  SECTION("by a reset") { give_up(test.server_stream, Reason::cancelled); }
+  test.loop.idle();
+  CHECK(watcher.told);
+  test.stream.watch(&later);
+  CHECK(later.told);
+  CHECK_FALSE(test.loop.run(test.stream.write(piece(nullptr, "x"), io::kNever)));
+  test.client.give_back(test.stream);
 }
 
 TEST_CASE("a refusal of an upgrade by a server of HTTP/2 passes as it is") {
