@@ -182,18 +182,21 @@ io::Task<Status> Exchange::forward(Try& attempt, http::Piece& first) {
 }
 
 // The rest of the request, piece by piece; first what an earlier try has passed on already. Its errors end the try: the
-// client is gone, or the upstream tells its reader.
+// client is gone, or the upstream tells its reader, if it has one still.
 io::Task<void> Exchange::pass_request(Try& attempt) {
   http::MessageStream& upstream = attempt.lease.stream();
+  const auto failed = [&attempt](const Status& written) {
+    if (!written && written.error().reason != Reason::cancelled) attempt.request_error = written.error();
+    return !written;
+  };
   for (size_t at = 0; at < kept_.size(); ++at) {
     http::Piece again{nullptr, io::copy_to_buffer(kept_[at].bytes()), nullptr, false};
     const Status written = co_await upstream.write(std::move(again), io::kNever);
-    if (!written) co_return;
+    if (failed(written)) co_return;
   }
   if (request_over_) {
     http::Piece end{nullptr, {}, nullptr, true};
-    const Status written = co_await upstream.write(std::move(end), io::kNever);
-    (void)written;  // the reader of the answer is told
+    failed(co_await upstream.write(std::move(end), io::kNever));
     co_return;
   }
   for (;;) {
@@ -210,8 +213,15 @@ io::Task<void> Exchange::pass_request(Try& attempt) {
     keep(*piece);
     const bool last = piece->end;
     const Status written = co_await upstream.write(std::move(*piece), io::kNever);
-    if (!written || last) co_return;
+    if (failed(written) || last) co_return;
   }
+}
+
+// As in a relay, an error of one direction ends the other too: its reader may never hear of it by itself.
+io::Task<void> Exchange::pass_into_tunnel(Try& attempt, io::Signal& passed) {
+  co_await pass_request(attempt);
+  if (attempt.request_error) attempt.lease.stream().give_up();
+  passed.notify();
 }
 
 // What a client says over HTTP/2 into a tunnel that nobody has agreed to waits, since a server that does not agree would
@@ -311,10 +321,13 @@ io::Task<Status> Exchange::tunnel(Try& attempt, http::Piece head) {
     co_return written;
   }
   io::ChildScope passing(driver());
-  if (whole_ || held_) passing.spawn(pass_request(attempt));  // else it is being passed on already
+  io::Signal passed;
+  if (whole_ || held_)
+    passing.spawn(pass_into_tunnel(attempt, passed));  // else it is being passed on already
+  http::MessageStream& upstream = attempt.lease.stream();
   Status ended;
   while (!over) {
-    auto piece = co_await attempt.lease.stream().read(io::kNever);
+    auto piece = co_await upstream.read(io::kNever);
     if (!piece) {
       ended = std::unexpected(piece.error());
       break;
@@ -328,8 +341,14 @@ io::Task<Status> Exchange::tunnel(Try& attempt, http::Piece head) {
       break;
     }
   }
+  // The application has ended its direction. The client's lasts until it ends too, or until the application gives up what
+  // it does not read any more: nobody else would hear of that, nor of the end of this exchange.
+  if (ended) upstream.watch(this);
+  while (ended && !passing.empty()) ended = co_await passed.wait();
+  upstream.watch(nullptr);
   if (!ended) passing.cancel();
   co_await passing.join();
+  if (attempt.request_error) ended = std::unexpected(*attempt.request_error);
   if (ended && attempt.client_error) ended = std::unexpected(*attempt.client_error);
   in_order_ = ended.has_value();
   co_return ended;

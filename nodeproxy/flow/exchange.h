@@ -13,6 +13,7 @@
 #include "nodeproxy/flow/mirror.h"
 #include "nodeproxy/flow/plan.h"
 #include "nodeproxy/http/message_stream.h"
+#include "nodeproxy/io/signal.h"
 #include "nodeproxy/policy/judge.h"
 #include "nodeproxy/telemetry/request_record.h"
 
@@ -47,8 +48,9 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
     balance::RequestLease held;
     Hop hop;
     io::TimePoint begun{}, deadline = io::kNever;
-    std::optional<Error> client_error;  // found while passing the request on
-    bool body_begun = false;            // more than what is kept has left
+    std::optional<Error> client_error;   // found while passing the request on
+    std::optional<Error> request_error;  // likewise, of the upstream
+    bool body_begun = false;             // more than what is kept has left
     bool h2 = false;
   };
 
@@ -63,6 +65,7 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
   void keep(const http::Piece& piece);
   io::Task<Status> forward(Try& attempt, http::Piece& first);
   io::Task<void> pass_request(Try& attempt);
+  io::Task<void> pass_into_tunnel(Try& attempt, io::Signal& passed);
   io::Task<Status> pass_response(Try& attempt);
   io::Task<Status> tunnel(Try& attempt, http::Piece head);
   io::Task<void> answer(LocalAnswer local);
