@@ -1,5 +1,5 @@
 // The path of a request, top to bottom. See exchange.h; a try's endpoint is exchange_try.cc's, telemetry
-// exchange_record.cc's.
+// exchange_record.cc's, a tunnel exchange_tunnel.cc's.
 #include "nodeproxy/flow/exchange.h"
 
 #include <algorithm>
@@ -217,13 +217,6 @@ io::Task<void> Exchange::pass_request(Try& attempt) {
   }
 }
 
-// As in a relay, an error of one direction ends the other too: its reader may never hear of it by itself.
-io::Task<void> Exchange::pass_into_tunnel(Try& attempt, io::Signal& passed) {
-  co_await pass_request(attempt);
-  if (attempt.request_error) attempt.lease.stream().give_up();
-  passed.notify();
-}
-
 // What a client says over HTTP/2 into a tunnel that nobody has agreed to waits, since a server that does not agree would
 // read it as something else: over HTTP/1.1 as its next request, past every policy.
 void Exchange::hold(http::Piece& first) {
@@ -309,49 +302,6 @@ void Exchange::begin_response(Try& attempt, http::Head& head) {
                          {plan_.persistence_match, plan_.persistence_backend, attempt.hop.endpoint_id, false},
                          http::unix_seconds(), head);
   }
-}
-
-// After a switch both directions are bytes, each until its own end.
-io::Task<Status> Exchange::tunnel(Try& attempt, http::Piece head) {
-  bool over = head.end;
-  Status written = co_await stream_.write(std::move(head), io::kNever);
-  if (!written) {
-    attempt.client_error = written.error();
-    attempt.lease.stream().give_up();
-    co_return written;
-  }
-  io::ChildScope passing(driver());
-  io::Signal passed;
-  if (whole_ || held_)
-    passing.spawn(pass_into_tunnel(attempt, passed));  // else it is being passed on already
-  http::MessageStream& upstream = attempt.lease.stream();
-  Status ended;
-  while (!over) {
-    auto piece = co_await upstream.read(io::kNever);
-    if (!piece) {
-      ended = std::unexpected(piece.error());
-      break;
-    }
-    note_response(*piece);
-    over = piece->end;
-    written = co_await stream_.write(std::move(*piece), io::kNever);
-    if (!written) {
-      attempt.client_error = written.error();
-      ended = written;
-      break;
-    }
-  }
-  // The application has ended its direction. The client's lasts until it ends too, or until the application gives up what
-  // it does not read any more: nobody else would hear of that, nor of the end of this exchange.
-  if (ended) upstream.watch(this);
-  while (ended && !passing.empty()) ended = co_await passed.wait();
-  upstream.watch(nullptr);
-  if (!ended) passing.cancel();
-  co_await passing.join();
-  if (attempt.request_error) ended = std::unexpected(*attempt.request_error);
-  if (ended && attempt.client_error) ended = std::unexpected(*attempt.client_error);
-  in_order_ = ended.has_value();
-  co_return ended;
 }
 
 // An answer of our own, in the terms of whoever asked. What is left of the request is the connection's business.

@@ -28,7 +28,8 @@ io::Task<Status> SocketBytes::write_last(io::Buffer buffer, io::TimePoint deadli
 io::Task<Status> SocketBytes::send(io::Buffer buffer, io::TimePoint deadline, bool more) {
   if (buffer.empty()) co_return Status();
   const Status sent = co_await socket_.send(buffer.bytes(), deadline, more);
-  if (!sent && sent.error().reason == Reason::connect_timeout)  // the awaiter's name for its deadline
+  // The awaiter's name for its deadline, and the kernel's for a peer that acknowledges nothing.
+  if (!sent && sent.error().reason == Reason::connect_timeout && deadline != io::kNever)
     co_return fail(Source::kernel, Reason::detect_timeout, ETIMEDOUT);
   co_return sent;
 }

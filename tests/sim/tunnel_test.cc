@@ -41,6 +41,30 @@ TEST_CASE("a pod that goes ends a tunnel whose application has said its last, an
   CHECK(!server.saw_fin());
 }
 
+TEST_CASE(
+    "a tunnel that is half-closed and silent for an hour ends, and one that is open or speaks does not") {
+  Mesh mesh(4);
+  io::SimApp& client = mesh.dial(kHttpService, 40'004);
+  io::SimApp& server = agree(mesh, client);
+  mesh.world.run_for(2h);
+  REQUIRE(mesh.client.context.live_flows == 1);
+  const bool by_server = GENERATE(true, false);
+  io::SimApp& quiet = by_server ? server : client;
+  io::SimApp& speaker = by_server ? client : server;
+  quiet.finish();
+  for (int i = 0; i < 4; ++i) {
+    mesh.world.run_for(50min);
+    speaker.send("still here");
+  }
+  mesh.world.run_for(50min);
+  CHECK(mesh.client.context.live_flows == 1);
+  mesh.world.run_for(90min);
+  CHECK(mesh.client.context.live_flows == 0);
+  speaker.send("anybody?");  // it has read to its end: only now it hears
+  mesh.world.run_for(1s);
+  CHECK(speaker.saw_reset());
+}
+
 TEST_CASE("a policy ends a tunnel that it no longer allows, though its application has said its last") {
   Mesh mesh(2);
   add_path_policy(mesh);
