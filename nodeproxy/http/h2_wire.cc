@@ -2,16 +2,13 @@
 #include "nodeproxy/http/h2_wire.h"
 
 #include <algorithm>
-#include <array>
+
+#include "nodeproxy/io/scratch.h"
 
 namespace weir::http {
 namespace {
 
-// What all streams of a turn produce: one per worker, no memory per connection.
-std::span<std::byte> scratch() {
-  thread_local std::array<std::byte, 64 * 1024> bytes;
-  return bytes;
-}
+constexpr size_t kOutputBytes = 64 * 1024;  // what all streams of a turn produce
 
 }  // namespace
 
@@ -72,9 +69,10 @@ io::Task<void> H2Wire::write() {
       if (!waited) break;
       continue;
     }
-    const size_t produced = connection_->produce(scratch());
+    const std::span<std::byte> space = io::scratch(kOutputBytes);
+    const size_t produced = connection_->produce(space);
     if (produced == 0) continue;
-    io::Buffer out = io::copy_to_buffer(scratch().first(produced));
+    io::Buffer out = io::copy_to_buffer(space.first(produced));
     written = co_await bytes_.write(std::move(out), io::kNever);
   }
   if (!written) lost_ = true;

@@ -1,8 +1,9 @@
 // Moving bytes between socket, TLS and lane. See carrier.h.
 #include "nodeproxy/mesh/carrier.h"
 
-#include <array>
 #include <cstdlib>
+
+#include "nodeproxy/io/scratch.h"
 
 namespace weir::mesh {
 namespace {
@@ -20,12 +21,6 @@ constexpr uint64_t kBulkBytesPerTick = 64ULL << 20;
 // network namespace alive in an orphaned socket until the kernel is tired of repeating it, most of a minute.
 bool forced(Reason reason) {
   return reason == Reason::cancelled || reason == Reason::pod_removed || reason == Reason::drain_limit;
-}
-
-// Plaintext of one flush, before it is encrypted into the send queue: one per worker, no memory per lane.
-std::span<std::byte> scratch() {
-  thread_local std::array<std::byte, limits::lane_output_bytes> bytes;
-  return bytes;
 }
 
 }  // namespace
@@ -245,10 +240,12 @@ void Carrier::check_settled() {
 void Carrier::run_deferred() {
   if (!serving_ || in_flight() || ended_) return;
   while (lane_.wants_output() && tls_->output_bytes() < limits::lane_output_bytes) {
-    const size_t produced = lane_.produce(scratch());
+    // Plaintext of one flush, before it is encrypted into the send queue.
+    const std::span<std::byte> plain = io::scratch(limits::lane_output_bytes);
+    const size_t produced = lane_.produce(plain);
     if (produced == 0) break;
     window_bytes_ += produced;
-    if (const Status written = tls_->write(scratch().first(produced)); !written) {
+    if (const Status written = tls_->write(plain.first(produced)); !written) {
       close(written.error());
       return;
     }
