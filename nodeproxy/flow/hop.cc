@@ -66,13 +66,14 @@ void label(telemetry::Facts& facts, const Context& context, const LocalPod& sour
   const config::Workload* from = source.workload();
   const config::Workload* destination =
       hop.workload_uid.empty() ? nullptr : context.snapshot->workload(hop.workload_uid);
+  telemetry::Labels& labels = facts.labels.edit();
   facts.endpoint = hop.to;
   facts.source_pod = pod_name(from);
   facts.destination_pod = pod_name(destination);
-  facts.labels.edit().source = party_of(from);
-  facts.labels.edit().destination = party_of(destination);
-  facts.labels.edit().security = security_of(hop.way);
-  if (hop.way == upstream::Way::plain) facts.labels.edit().destination.principal.clear();
+  labels.source = party_of(from);
+  labels.destination = party_of(destination);
+  labels.security = security_of(hop.way);
+  if (hop.way == upstream::Way::plain) labels.destination.principal.clear();
 }
 
 io::Task<std::shared_ptr<const tls::Context>> own_certificate(Context& context, std::string identity,

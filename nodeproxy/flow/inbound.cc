@@ -66,15 +66,16 @@ void label(InboundFlow& flow, telemetry::Security security) {
   const config::Workload* source =
       flow.context.snapshot ? flow.context.snapshot->workload_at(flow.client_address.ip) : nullptr;
   telemetry::Facts& facts = flow.record.facts;
-  facts.reporter = facts.labels.edit().reporter = telemetry::Reporter::destination;
+  telemetry::Labels& labels = facts.labels.edit();
+  facts.reporter = labels.reporter = telemetry::Reporter::destination;
   facts.client = flow.client_address;
   facts.dialled = facts.endpoint = flow.local;
   facts.source_pod = pod_name(source);
   facts.destination_pod = pod_name(destination);
-  facts.labels.edit().source = party_of(source);
-  facts.labels.edit().source.principal.clear();  // an address proves no identity
-  facts.labels.edit().destination = party_of(destination);
-  facts.labels.edit().security = security;
+  labels.source = party_of(source);
+  labels.source.principal.clear();  // an address proves no identity
+  labels.destination = party_of(destination);
+  labels.security = security;
 }
 
 // From outside the mesh: HTTP that is declared, or that a policy must look into, is walked request by request.

@@ -37,15 +37,16 @@ void label(telemetry::Facts& facts, const LocalPod& owner, const mesh::Carrier& 
   // The address may be another workload's by now; what TLS proved is who it is.
   if (source && source->identity != carrier.peer_identity()) source = nullptr;
   const config::Workload* destination = owner.workload();
-  facts.reporter = facts.labels.edit().reporter = telemetry::Reporter::destination;
+  telemetry::Labels& labels = facts.labels.edit();
+  facts.reporter = labels.reporter = telemetry::Reporter::destination;
   facts.client = client;
   facts.dialled = facts.endpoint = local;
   facts.source_pod = pod_name(source);
   facts.destination_pod = pod_name(destination);
-  facts.labels.edit().source = party_of(source);
-  facts.labels.edit().source.principal = carrier.peer_identity();
-  facts.labels.edit().destination = party_of(destination);
-  facts.labels.edit().security = telemetry::Security::mtls;
+  labels.source = party_of(source);
+  labels.source.principal = carrier.peer_identity();
+  labels.destination = party_of(destination);
+  labels.security = telemetry::Security::mtls;
 }
 
 // A policy looks into requests: HTTP is walked one by one; what is not HTTP stays opaque, and is judged as that.

@@ -32,8 +32,8 @@ from weir import REPOSITORY, NodeWeir, build_directory, clear_directory, program
 
 RUN = pathlib.Path("/run/weir-lab")
 OPTIONS = {"weir": True, "workers": 1, "listeners": None, "proxy_cpus": None, "cert_ttl": "24h", "access_log": True,
-           "log_level": "info", "drain_seconds": 30,
-           "cni": False, "agent_flags": [], "proxy_flags": [], "io": os.environ.get("WEIR_IO") or "auto"}
+           "log_level": "info", "drain_seconds": 30, "cni": False, "agent_flags": [], "proxy_flags": [],
+           "io": os.environ.get("WEIR_IO") or "auto"}
 
 
 class Lab:

@@ -33,7 +33,7 @@ io::SimFaults faults(Weather weather) {
   return {};
 }
 
-void histories(uint64_t first, Weather weather, const std::function<void(uint64_t seed)>& one) {
+void run_histories(uint64_t first, Weather weather, const std::function<void(uint64_t seed)>& one) {
   static constexpr const char* kNames[] = {"calm", "fair", "storm"};
   const auto run = [&](uint64_t seed) {
     INFO("seed " << seed << ", " << kNames[static_cast<size_t>(weather)]);

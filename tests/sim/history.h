@@ -17,7 +17,15 @@ enum class Weather : uint8_t { calm, fair, storm };
 io::SimFaults faults(Weather weather);
 
 // Runs one history with a fresh seed, then as many of `first` and on as are wanted; frames that stay are a failure.
-void histories(uint64_t first, Weather weather, const std::function<void(uint64_t seed)>& one);
+void run_histories(uint64_t first, Weather weather, const std::function<void(uint64_t seed)>& one);
+template <typename History>
+void histories(uint64_t first, Weather weather) {
+  run_histories(first, weather, [weather](uint64_t seed) {
+    History one(seed, weather);
+    one.run(kStepsOfOne);
+    one.check();
+  });
+}
 
 // A policy that denies what is below /denied; it binds nobody until it is given to the server.
 void add_path_policy(Mesh& mesh);

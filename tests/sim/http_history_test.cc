@@ -109,26 +109,18 @@ class History {
   int routes_at_ = 0;
 };
 
-void http_histories(uint64_t first, Weather weather) {
-  histories(first, weather, [weather](uint64_t seed) {
-    History one(seed, weather);
-    one.run(kStepsOfOne);
-    one.check();
-  });
-}
-
 }  // namespace
 
 TEST_CASE("HTTP histories in calm: every request that an application got is answered") {
-  http_histories(1'000, Weather::calm);
+  histories<History>(1'000, Weather::calm);
 }
 
 TEST_CASE("HTTP histories with rare faults: what ended in order is whole and was asked for") {
-  http_histories(2'000'000, Weather::fair);
+  histories<History>(2'000'000, Weather::fair);
 }
 
 TEST_CASE("HTTP histories in a storm: what ended in order is whole and was asked for") {
-  http_histories(4'000'000, Weather::storm);
+  histories<History>(4'000'000, Weather::storm);
 }
 
 }  // namespace weir::test

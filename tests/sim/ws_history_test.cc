@@ -166,27 +166,19 @@ class History {
   int routes_at_ = 0;
 };
 
-void websocket_histories(uint64_t first, Weather weather) {
-  histories(first, weather, [weather](uint64_t seed) {
-    History one(seed, weather);
-    one.run(kStepsOfOne);
-    one.check();
-  });
-}
-
 }  // namespace
 
 TEST_CASE("WebSocket histories in calm: what either side said arrives whole and in order") {
-  websocket_histories(11'000, Weather::calm);
+  histories<History>(11'000, Weather::calm);
 }
 
 TEST_CASE(
     "WebSocket histories with rare faults: what came is what was said, and what ended in order is whole") {
-  websocket_histories(12'000'000, Weather::fair);
+  histories<History>(12'000'000, Weather::fair);
 }
 
 TEST_CASE("WebSocket histories in a storm: what came is what was said, and what ended in order is whole") {
-  websocket_histories(14'000'000, Weather::storm);
+  histories<History>(14'000'000, Weather::storm);
 }
 
 }  // namespace weir::test
