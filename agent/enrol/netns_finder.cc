@@ -112,7 +112,10 @@ Result<FoundNetns> NetnsFinder::by_annotation(const LocalPodSpec& pod) const {
   const auto id = namespace_id(path);
   Fd fd(id ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC) : -1);
   if (!fd) return not_yet(fmt::format("network namespace {} is not there (yet)", path.string()));
-  return FoundNetns{path, std::move(fd), *id, false, true};
+  FoundNetns found{path, std::move(fd), *id, false, true};
+  // The name may be another's by now: of a pod that has come since, and whose object is not read yet.
+  if (auto ok = belongs(found, pod); !ok) return std::unexpected(ok.error());
+  return found;
 }
 
 Result<FoundNetns> NetnsFinder::by_path(const fs::path& path, const LocalPodSpec& pod) const {

@@ -5,6 +5,7 @@ import json
 import signal
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -162,6 +163,35 @@ def test_a_pod_added_while_traffic_runs_is_enrolled_and_one_removed_leaves_no_de
         assert all(now[n][r] <= before[n][r] + 6 for n in now for r in now[n]), f"before {before}, now {now}"
 
     eventually(back, 10)
+
+
+def test_a_namespace_at_a_pods_path_that_has_not_its_address_is_left_alone(mesh):
+    """Both nodes' namespaces lie in one directory here, so a pod has the path of its namesake that went from the other
+    node, whose agent looks there before it hears of either."""
+    def guest(node):
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "guest", "namespace": "servers", "uid": f"of-{node}"},
+                "spec": {"nodeName": node, "serviceAccountName": "guest",
+                         "containers": [dict(mesh.lab.pod("echo-1")["spec"]["containers"][0])]}}
+
+    late = mesh.lab.weir("node-2")
+    mesh.lab.add_pod(guest("node-2"))
+    mesh.meshed("guest")
+    late.send_signal("agent", signal.SIGSTOP)
+    try:
+        mesh.lab.remove_pod("guest")
+        mesh.lab.add_pod(guest("node-1"))
+        mesh.meshed("guest", ["node-1"])
+        time.sleep(1.1)  # it looks at its pods' paths every second, and is told of objects 0.1 s after they changed
+    finally:
+        late.send_signal("agent", signal.SIGCONT)
+    mesh.settle()
+    mesh.meshed("guest")
+    said = late.log_tail("agent", 20)
+    assert "pod servers/guest: gone" in said and "another now" not in said
+    assert mesh.lab.weir("node-1").weirctl("check").returncode == 0
+    place = Place(mesh, "guest")
+    assert place.who(mesh.echo_2.v4)["client"] == place.v4
+    mesh.lab.remove_pod("guest")
 
 
 @pytest.fixture

@@ -54,15 +54,21 @@ TEST_CASE("a namespace that is not there yet is waited for, and the pod enrolled
   node.link("pod1");
   node.enrolment->retry_waiting();
   CHECK(node.did() == "prepare shop/web, offer shop/web as spiffe://x");
+}
 
-  TestNode without;
-  auto spec = web();
-  spec.netns.clear();
-  without.enrolment->set_wanted({spec}, kAlive);
-  CHECK_THAT(without.pod().error, Catch::Contains("weir.dev/netns"));
-  spec.netns = "../pod1";
-  without.enrolment->set_wanted({spec}, kAlive);
-  CHECK_THAT(without.pod().error, Catch::Contains("no name"));
+TEST_CASE("a namespace is named by a plain name, and must be the pod's own") {
+  TestNode node;
+  const NetnsFinder finder({node.path / "netns", "/proc", {}});
+  const auto refusal = [&](const std::string& name) {
+    auto spec = web();
+    spec.netns = name;
+    const auto found = finder.find(spec, {});
+    return found ? "found" : *found.error().detail;
+  };
+  CHECK_THAT(refusal(""), Catch::Contains("weir.dev/netns"));
+  CHECK_THAT(refusal("../pod1"), Catch::Contains("no name"));
+  CHECK_THAT(refusal("pod2"), Catch::Contains("is not there"));
+  CHECK_THAT(refusal("pod1"), Catch::Contains("the node's own network namespace"));
 }
 
 TEST_CASE("a step that fails is tried again, and the error is shown meanwhile") {

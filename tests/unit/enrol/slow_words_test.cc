@@ -38,8 +38,8 @@ struct SlowNode : TestNode {
   void begin() {
     enrolment.reset();
     Enrolment::Options options;
-    options.find_netns = [this](const LocalPodSpec& pod, const std::filesystem::path& known) {
-      return NetnsFinder({path / "netns", "/proc", {}}).find(pod, known);
+    options.find_netns = [this](const LocalPodSpec& pod, const std::filesystem::path&) {
+      return named_netns(path / "netns", pod);
     };
     options.adoption_wait = options.accept_wait = options.grace = std::chrono::milliseconds(60);
     options.drain_wait = options.removed_wait = std::chrono::milliseconds(150);
