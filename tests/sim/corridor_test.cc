@@ -1,8 +1,5 @@
-// The corridor of two nodes on the simulator: single stories first, then random histories with faults at every step.
-// Whatever happens, a stream that ended in order is whole, every flow is recorded once, and nothing is left over.
+// The corridor of two nodes on the simulator, in single stories; random ones are tcp_history_test.cc.
 #include <catch2/catch.hpp>
-#include <cstdlib>
-#include <random>
 
 #include "tests/sim/mesh.h"
 
@@ -277,112 +274,6 @@ TEST_CASE("a flow in one pass ends with its destination, which is kept until it 
   CHECK_FALSE(mesh.client.context.pods.contains("neighbour"));
   CHECK(mesh.client.context.live_flows == 0);
   check_nothing_left(mesh);
-}
-
-// One random connection: what it says, in which order it ends, and what must then be true of it.
-struct Story {
-  io::SimApp* client = nullptr;
-  io::SimApp* server = nullptr;
-  std::string question, answer;
-  bool client_resets = false, server_resets = false;
-};
-
-uint64_t fresh_seed() {
-  if (const char* fixed = std::getenv("WEIR_SIM_SEED")) return std::strtoull(fixed, nullptr, 10);
-  return std::random_device{}();
-}
-
-uint64_t steps_wanted() {
-  const char* wanted = std::getenv("WEIR_SIM_STEPS");
-  return wanted ? std::strtoull(wanted, nullptr, 10) : 60'000;
-}
-
-void random_history(uint64_t seed, bool faults) {
-  INFO("seed " << seed << (faults ? ", faults" : ""));
-  std::mt19937_64 random(seed);
-  Mesh mesh(seed);
-  if (faults)
-    mesh.world.set_faults({.error = 2'000, .reset = 2'000, .open_error = 10'000, .accept_ends = 10'000});
-  mesh.add_replica();
-  std::vector<std::unique_ptr<Story>> stories;
-  std::map<uint16_t, Story*> by_salt;
-  const auto on_accept = [&](io::SimApp& app) {
-    // The first two bytes of the question say whose it is.
-    app.on_change = [&](io::SimApp& server) {
-      if (server.received().size() < 2) return;
-      const auto salt = static_cast<uint16_t>(static_cast<uint8_t>(server.received()[0]) << 8 |
-                                              static_cast<uint8_t>(server.received()[1]));
-      const auto found = by_salt.find(salt);
-      if (found == by_salt.end()) {
-        FAIL_CHECK("the application got bytes that no client sent");
-        return server.reset();
-      }
-      Story& story = *found->second;
-      if (!story.server) {
-        story.server = &server;
-        if (story.server_resets) return server.reset();
-        server.send(story.answer);
-      } else if (story.server != &server) {
-        FAIL_CHECK("a connection's bytes were given to two applications");
-        return server.reset();
-      }
-      if (server.saw_fin()) server.finish();
-    };
-  };
-  for (const SocketAddress& endpoint : {kServer, kReplica})
-    mesh.world.listen_app(endpoint, 1).on_accept = on_accept;
-  uint16_t port = 20'000;
-  while (mesh.world.network().steps() < steps_wanted()) {
-    for (int i = 0; i < 8; ++i) {
-      auto story = std::make_unique<Story>();
-      const uint16_t salt = port;
-      story->question = std::string{static_cast<char>(salt >> 8), static_cast<char>(salt & 0xff)} +
-                        pattern(random() % (random() % 8 == 0 ? 300'000 : 2'000), salt);
-      story->answer = pattern(random() % (random() % 8 == 0 ? 300'000 : 2'000), salt + 1);
-      story->client_resets = random() % 10 == 0;
-      story->server_resets = random() % 10 == 0;
-      by_salt[salt] = story.get();
-      story->client = &mesh.dial(random() % 4 ? kService : kServer, port++);
-      story->client->send(story->question);
-      if (story->client_resets) {
-        story->client->reset();
-      } else {
-        story->client->finish();
-      }
-      stories.push_back(std::move(story));
-    }
-    mesh.world.run_for(std::chrono::milliseconds(random() % 400));
-  }
-  mesh.world.run_for(60s);
-  for (const auto& story : stories) {
-    const io::SimApp& client = *story->client;
-    CHECK(story->answer.compare(0, client.received().size(), client.received()) == 0);
-    if (story->server) {
-      const std::string& got = story->server->received();
-      CHECK(story->question.compare(0, got.size(), got) == 0);
-      if (story->server->saw_fin() && !story->server->saw_reset()) CHECK((got == story->question));
-    }
-    // A clean end is a whole answer.
-    INFO("client got " << client.received().size() << " of " << story->answer.size() << " from port "
-                       << client.local().port);
-    if (client.saw_fin() && !client.saw_reset()) CHECK((client.received() == story->answer));
-    if (!faults && !story->client_resets && !story->server_resets) {
-      CHECK((client.received() == story->answer));
-      CHECK(client.saw_fin());
-    }
-  }
-  mesh.world.set_faults({});
-  check_nothing_left(mesh);
-}
-
-TEST_CASE("random histories without faults: every stream arrives whole") {
-  for (const uint64_t seed : {101ULL, 102ULL, 103ULL}) random_history(seed, false);
-}
-
-TEST_CASE("random histories with faults at every step: what ended in order is whole, and nothing is left") {
-  const uint64_t fresh = fresh_seed();
-  WARN("fresh seed " << fresh << " (repeat with WEIR_SIM_SEED)");
-  for (const uint64_t seed : {uint64_t{201}, uint64_t{202}, uint64_t{203}, fresh}) random_history(seed, true);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ uint64_t fresh_seed() {
 
 // Of one weather.
 uint64_t histories_wanted() {
-  const char* wanted = std::getenv("WEIR_SIM_HTTP_STEPS");
+  const char* wanted = std::getenv("WEIR_SIM_STEPS");
   return wanted ? 1 + std::strtoull(wanted, nullptr, 10) / kStepsOfOne / 3 : 6;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// What the random histories of HTTP and of WebSockets share: the weather, the seeds, what happens to the pods, and what
+// What the random histories of TCP, HTTP and WebSockets share: the weather, the seeds, what happens to the pods, and what
 // must be true when all is over.
-// WEIR_SIM_SEED repeats a run, WEIR_SIM_HTTP_STEPS makes it longer (all histories of a kind together).
+// WEIR_SIM_SEED repeats a run, WEIR_SIM_STEPS makes it longer (all histories of a kind together).
 // Thread: the test's.
 #include <functional>
 

@@ -3,7 +3,7 @@
 // way, pods that go, proxies that drain. Whatever happens: an answer that ended in order is the one that the application
 // gave to exactly that request; a part is never passed off as the whole, either way; nothing that is not idempotent
 // reaches an application twice; every request is recorded once; nothing is left over.
-// WEIR_SIM_SEED repeats a run, WEIR_SIM_HTTP_STEPS makes it longer (all histories together; `./dev test long` gives 10^8).
+// WEIR_SIM_SEED repeats a run, WEIR_SIM_STEPS makes it longer (all histories together; `./dev test long` gives 10^8).
 #include <catch2/catch.hpp>
 
 #include "tests/sim/history.h"
