@@ -69,8 +69,9 @@ class Reading:
 
     @property
     def stopped(self):
-        """It refused and read no further: it has an opinion on what was before only."""
-        return self.refused and not self.complete
+        """It refused, or answered by itself and closed (as lighttpd does an OPTIONS * with a body), and read no further: it
+        has an opinion on what was before only."""
+        return not self.complete and (self.refused or self.end != "silent" and self.entries[-1:] == ["itself"])
 
     def __repr__(self):
         return f"{self.entries}{'' if self.complete else ' then ' + self.end}"

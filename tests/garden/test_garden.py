@@ -135,7 +135,8 @@ GET, POST = ("GET", "/", "a", 0, ""), ("POST", "/", "a", 4, "x")
     [reading(GET), reading(GET, GET)],
     [reading(GET, 400, complete=False), reading(POST, GET)],
     [reading(GET), reading(complete=False, end="silent")],
-    [reading(GET), reading(GET, GET, 400, complete=False)]], ids=["opinion", "count", "before", "waits", "more"])
+    [reading(GET), reading(GET, GET, 400, complete=False)],
+    [reading(GET), reading(GET, "itself", complete=False)]], ids=["opinion", "count", "before", "waits", "more", "by itself"])
 def test_servers_that_differ_are_found(readings):
     named = dict(zip("ab", readings))
     assert contradictions(named) + miscounts(named)
@@ -146,7 +147,8 @@ def test_servers_that_differ_are_found(readings):
     [reading(GET, POST), reading(GET, 400, complete=False)],
     [reading(400, complete=False), reading(GET)],
     [reading(501, GET), reading(POST, GET)],
-    [reading("itself", GET), reading(POST, GET)]], ids=["same", "stopped", "refused", "limit", "itself"])
+    [reading("itself", GET), reading(POST, GET)],
+    [reading("itself", complete=False), reading(POST, GET)]], ids=["same", "stopped", "refused", "limit", "itself", "leaves"])
 def test_servers_that_only_refuse_do_not_differ(readings):
     named = dict(zip("ab", readings))
     assert not contradictions(named) + miscounts(named)
