@@ -108,14 +108,14 @@ io::Task<Status> HttpCorridor::run_h2(io::Buffer first) {
   co_return Status();
 }
 
-// After GOAWAY: FIN, and what still comes is passed over for a moment, so that no reset overtakes what was said.
+// After GOAWAY.
 io::Task<void> HttpCorridor::leave_in_order() {
   bytes_->close();
   bytes_->finish();
   http::ReadAhead ahead(*bytes_);
   io::ChildScope reading(context_.driver);
   reading.spawn(ahead.run());
-  co_await ahead.pass_over(context_.driver.now() + limits::http_linger, limits::http_linger_max_bytes);
+  co_await ahead.linger(context_.driver);
   reading.cancel();
   co_await reading.join();
 }

@@ -111,7 +111,7 @@ io::Task<bool> H1Server::settle() {
 io::Task<void> H1Server::linger() {
   bytes_.close();
   if (!finished_) bytes_.finish();
-  co_await stream_.ahead().pass_over(driver_.now() + limits::http_linger, limits::http_linger_max_bytes);
+  co_await stream_.ahead().linger(driver_);
 }
 
 }  // namespace weir::http

@@ -19,7 +19,7 @@ class H1Server final : public MessageStream {
   io::Task<Result<Piece>> next();
   // After an exchange: passes over what is left of its request, up to a cap. Whether another request may follow.
   io::Task<bool> settle();
-  // Ends the connection so that what was written arrives: FIN, then what still comes is passed over for a moment.
+  // Ends the connection so that what was written arrives: FIN, then ReadAhead::linger().
   io::Task<void> linger();
   // The next response says `Connection: close`. A connection between two requests is kept for that: closing it now could
   // meet a request on its way.

@@ -52,14 +52,26 @@ void H2Client::on_over() {
   }
 }
 
-// A GOAWAY that names the peer's mistake is worth reading: what the peer has sent meanwhile is read until its FIN, as the
-// reset that would meet it otherwise overtakes what we said.
+// As ReadAhead::linger(), with read()'s help: a GOAWAY that names the peer's mistake is worth reading, and the reset that
+// would meet what the peer sends meanwhile overtakes what we said.
 io::Task<void> H2Client::linger() {
   carrier_->close();
   carrier_->finish();
-  if (const Status over = co_await read_over_.wait(io::Scope::driver().now() + limits::http_linger); !over)
-    carrier_->abandon(Reason::cancelled);
+  const io::TimePoint begun = io::Scope::driver().now();
+  Status over;
+  do {
+    over = co_await read_over_.wait(io::Scope::driver().now() + limits::http_linger);
+  } while (!over && over.error().reason == Reason::detect_timeout && lingers_on(begun));
+  if (!over) carrier_->abandon(Reason::cancelled);
   mark_ended();
+}
+
+// The last bytes into a tunnel may be on their way still to an application that has said its last and reads slowly; of a
+// request that was answered nobody waits for more.
+bool H2Client::lingers_on(io::TimePoint begun) const {
+  const io::TimePoint now = io::Scope::driver().now();
+  if (carried_tunnel() && carrier_->undelivered()) return now - begun < limits::half_closed_timeout;
+  return (carried_tunnel() || now - heard() < limits::http_linger) && now - begun < limits::http_linger_max;
 }
 
 }  // namespace weir::http

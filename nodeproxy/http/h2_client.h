@@ -25,6 +25,7 @@ class H2Client final : public ClientConnection, private H2Wire {
   void on_over() override;
   io::Task<void> read_to_the_end();
   io::Task<void> linger();
+  bool lingers_on(io::TimePoint begun) const;
 
   io::Signal read_over_;
 };

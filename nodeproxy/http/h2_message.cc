@@ -25,6 +25,7 @@ void H2Message::on_head(Head&& head, bool end) {
     asks_for_tunnel_ = head.is_extended_connect() || head.method == "CONNECT";
   } else {
     tunnel_ = asks_for_tunnel_ && head.status / 100 == 2;
+    if (tunnel_) wire_.note_tunnel();
   }
   heads_.push_back(std::move(head));
   end_ = end_ || end;

@@ -39,6 +39,9 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   bool over() const { return over_; }
   // Over, with everything flushed: the bytes may end in order.
   bool said_goodbye() const { return over_ && !lost_; }
+  // A client: one of its streams became a tunnel.
+  bool carried_tunnel() const { return carried_tunnel_; }
+  io::TimePoint heard() const { return heard_; }  // when the peer last said something
 
  protected:
   // A server: a new request. The message is the wire's to keep.
@@ -69,6 +72,7 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   H2Message* message(uint32_t stream) const { return static_cast<H2Message*>(connection_->user(stream)); }
   void end_of_bytes(Error why);
   void wake_unopened();
+  void note_tunnel() { carried_tunnel_ = true; }
 
   io::Driver& driver_;
   io::ByteStream& bytes_;
@@ -83,6 +87,7 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   bool pinged_ = false;
   bool heard_settings_ = false;
   bool read_over_ = false;
+  bool carried_tunnel_ = false;
   bool over_ = false;
   bool lost_ = false;  // a write failed, or the peer's stream broke
 };

@@ -1,6 +1,9 @@
 // The reader and its one-buffer hand-over. See read_ahead.h.
 #include "nodeproxy/http/read_ahead.h"
 
+#include "nodeproxy/base/limits.h"
+#include "nodeproxy/io/driver.h"
+
 namespace weir::http {
 
 io::Task<void> ReadAhead::run() {
@@ -41,11 +44,18 @@ io::Task<Result<io::Buffer>> ReadAhead::take(io::TimePoint deadline) {
   co_return io::Buffer();
 }
 
-io::Task<void> ReadAhead::pass_over(io::TimePoint deadline, size_t bytes_max) {
-  for (size_t passed = 0; passed < bytes_max;) {
-    const auto buffer = co_await take(deadline);
-    if (!buffer || buffer->empty()) co_return;
-    passed += buffer->size();
+io::Task<void> ReadAhead::linger(io::Driver& driver) {
+  const io::TimePoint begun = driver.now();
+  for (size_t passed = 0; passed < limits::http_linger_max_bytes;) {
+    const auto buffer = co_await take(driver.now() + limits::http_linger);
+    if (buffer ? buffer->empty() : buffer.error().reason != Reason::detect_timeout) co_return;
+    if (buffer) passed += buffer->size();
+    const auto lasted = driver.now() - begun;
+    if (stream_.undelivered()) {
+      if (lasted >= limits::half_closed_timeout) co_return;
+    } else if (!buffer || lasted >= limits::http_linger_max) {
+      co_return;
+    }
   }
 }
 

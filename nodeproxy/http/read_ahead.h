@@ -21,9 +21,10 @@ class ReadAhead {
 
   // The buffer that waits; empty at FIN. Errors: the stream's, detect_timeout at the deadline, cancelled.
   io::Task<Result<io::Buffer>> take(io::TimePoint deadline);
-  // Takes and forgets what still comes, up to FIN, the deadline or so many bytes: before a close, so that no reset overtakes
-  // what was written.
-  io::Task<void> pass_over(io::TimePoint deadline, size_t bytes_max);
+  // After our FIN and before a close: takes and forgets what still comes, so that no reset overtakes what was written, until
+  // the peer's FIN. Where that does not come: http_linger of silence, and as long as something is on its way to a peer that
+  // reads slowly; http_linger_max of noise or http_linger_max_bytes of it.
+  io::Task<void> linger(io::Driver& driver);
   // Whether take() would return at once.
   bool ready() const { return !waiting_.empty() || fin_ || error_.has_value(); }
   const std::optional<Error>& error() const { return error_; }

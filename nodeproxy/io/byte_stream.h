@@ -29,6 +29,9 @@ class ByteStream {
   virtual void abandon(Reason reason) = 0;
   // Ends it in order once both directions are done: what was written still goes out.
   virtual void close() = 0;
+  // Whether some of what was written may not be at the other end yet, where nothing but the end of the stream says that it
+  // is: whoever ends it early now takes those bytes away.
+  virtual bool undelivered() const { return false; }
   // Whether it has failed in a way that nothing of what was written can have reached the other end.
   virtual bool unprocessed() const { return false; }
   // Whether the other end's proxy is leaving: what is under way goes on, and nothing new should begin.

@@ -106,6 +106,8 @@ class Driver {
   // Whether the connection is over without a FIN of ours: a reset is told once, and if a send was told, the next
   // receive says end of stream. To be asked then, while our own direction is still open.
   virtual bool broken(int fd) = 0;
+  // Whether bytes that were sent, or our FIN, wait to be acknowledged.
+  virtual bool undelivered(int fd) = 0;
   virtual void set_reset_on_close(int fd, bool on) = 0;
   virtual void set_no_delay(int fd) = 0;
   virtual void set_user_timeout(int fd, int user_timeout_ms) = 0;  // as SocketSpec's, of an accepted socket

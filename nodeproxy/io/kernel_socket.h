@@ -26,6 +26,7 @@ class KernelSockets {
   static Result<SocketAddress> peer_address(int fd);
   static void shutdown_write(int fd);
   static bool broken(int fd);
+  static bool undelivered(int fd);
   static bool connection_waits(int listener);  // to be accepted, now
   static void set_reset_on_close(int fd, bool on);
   static void set_no_delay(int fd);
@@ -51,6 +52,7 @@ class KernelDriver : public Driver {
   Result<SocketAddress> peer_address(int fd) override { return KernelSockets::peer_address(fd); }
   void shutdown_write(int fd) override { KernelSockets::shutdown_write(fd); }
   bool broken(int fd) override { return KernelSockets::broken(fd); }
+  bool undelivered(int fd) override { return KernelSockets::undelivered(fd); }
   void set_reset_on_close(int fd, bool on) override { KernelSockets::set_reset_on_close(fd, on); }
   void set_no_delay(int fd) override { KernelSockets::set_no_delay(fd); }
   void set_user_timeout(int fd, int ms) override { KernelSockets::set_user_timeout(fd, ms); }

@@ -321,6 +321,12 @@ bool SimDriver::broken(int fd) {
          world_.network_.broken(descriptor->end);
 }
 
+bool SimDriver::undelivered(int fd) {
+  const Descriptor* descriptor = mine(fd, "state of");
+  return descriptor && descriptor->state == Descriptor::State::connected &&
+         world_.network_.undelivered(descriptor->end);
+}
+
 void SimDriver::set_reset_on_close(int fd, bool on) {
   if (Descriptor* descriptor = mine(fd, "set_reset_on_close of")) descriptor->reset_on_close = on;
 }

@@ -48,6 +48,7 @@ class SimDriver final : public Driver, private BufferPool {
   Result<SocketAddress> peer_address(int fd) override;
   void shutdown_write(int fd) override;
   bool broken(int fd) override;
+  bool undelivered(int fd) override;
   void set_reset_on_close(int fd, bool on) override;
   void set_no_delay(int fd) override;
   void set_user_timeout(int fd, int user_timeout_ms) override;

@@ -99,6 +99,7 @@ class SimNetwork {
   int64_t send(SimEnd end, const std::byte* from, size_t bytes);
   bool readable(SimEnd end) const;
   bool broken(SimEnd end) const { return find(end)->sides[end.side].dead; }
+  bool undelivered(SimEnd end) const { return !broken(end) && !find(end)->sides[end.side].wire.empty(); }
   void shutdown_write(SimEnd end);
   void close(SimEnd end, bool reset);
   // Both sides find the connection broken with these errors (0: that side hears nothing).

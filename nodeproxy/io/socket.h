@@ -120,7 +120,8 @@ class Socket {
 
   void shutdown_write() { driver_->shutdown_write(fd_); }
   void set_no_delay() { driver_->set_no_delay(fd_); }
-  bool broken() const { return driver_->broken(fd_); }  // see Driver::broken
+  bool broken() const { return driver_->broken(fd_); }            // see Driver::broken
+  bool undelivered() const { return driver_->undelivered(fd_); }  // likewise
   // What closing it does: true, RST (SO_LINGER {1, 0}); false, FIN after what is queued.
   void set_reset_on_close(bool on) { driver_->set_reset_on_close(fd_, on); }
   void set_user_timeout(int user_timeout_ms) { driver_->set_user_timeout(fd_, user_timeout_ms); }

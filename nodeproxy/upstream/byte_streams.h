@@ -21,6 +21,7 @@ class SocketBytes final : public io::ByteStream {
   io::Task<Status> write_last(io::Buffer buffer, io::TimePoint deadline) override;
   void abandon(Reason) override { in_order_ = false; }  // the reset is what closing the descriptor does
   void close() override { in_order_ = true; }
+  bool undelivered() const override { return socket_.undelivered(); }
   // Closes the descriptor: FIN if the stream was closed in order, else a reset. After every wait has ended.
   ~SocketBytes() override;
 
@@ -43,6 +44,7 @@ class SessionBytes final : public io::ByteStream {
   void finish() override { session.finish(); }
   void abandon(Reason reason) override { session.abandon(reason); }
   void close() override {}  // giving the session back sends what is queued
+  bool undelivered() const override { return !session.failed(); }
   bool unprocessed() const override;
   bool leaving() const override { return session.leaving(); }
   io::Task<Status> accepted(io::TimePoint deadline) override;

@@ -212,6 +212,36 @@ TEST_CASE("the last write into a tunnel returns when all of it is out, as its co
   test.client.give_back(test.stream);
 }
 
+TEST_CASE("a connection that goes behind the end of a tunnel waits for a server that reads slowly") {
+  HalfEnded test;
+  test.up.undelivered = true;
+  REQUIRE(test.loop.run(test.stream.write(piece(nullptr, "last"), io::kNever)));
+  test.client.give_back(test.stream);
+  test.client.end(Reason::none);
+  test.loop.world.run_for(10min);
+  CHECK(test.up.fin);
+  CHECK(!test.up.abandoned);
+  test.up.undelivered = false;  // it may have read all of it and not its end
+  test.loop.world.run_for(2s);
+  CHECK(test.pool.ended == 1);
+  CHECK(test.up.abandoned);
+}
+
+TEST_CASE(
+    "a tunnel's server has half a minute to close behind the last bytes, and for undelivered ones an hour") {
+  HalfEnded test;
+  test.up.undelivered = GENERATE(false, true);
+  REQUIRE(test.loop.run(test.stream.write(piece(nullptr, "last"), io::kNever)));
+  test.client.give_back(test.stream);
+  test.client.end(Reason::none);
+  const auto most =
+      test.up.undelivered ? std::chrono::seconds(limits::half_closed_timeout) : limits::http_linger_max;
+  test.loop.world.run_for(most - 2s);
+  CHECK(!test.up.abandoned);
+  test.loop.world.run_for(4s);
+  CHECK(test.up.abandoned);
+}
+
 TEST_CASE("who speaks into a tunnel that its server has ended hears of its loss") {
   HalfEnded test;
   Watcher watcher, later;

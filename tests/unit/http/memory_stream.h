@@ -27,6 +27,7 @@ struct Wire {
   std::string bytes;  // written and not yet read
   size_t room_bytes = SIZE_MAX;
   bool fin = false, broken = false, closed = false;
+  bool undelivered = false;  // as the writer's end says it
   std::optional<Reason> abandoned;
   int reads = 0;  // begun
   io::Signal arrived, drained;
@@ -82,6 +83,7 @@ class MemoryStream final : public io::ByteStream {
     out_.reset();
   }
   void close() override { out_.closed = true; }
+  bool undelivered() const override { return out_.undelivered; }
 
  private:
   Wire& in_;

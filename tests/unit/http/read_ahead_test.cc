@@ -1,6 +1,7 @@
 // Reading ahead: one buffer waits, and whoever takes it may give up without losing a byte.
 #include "nodeproxy/http/read_ahead.h"
 
+#include "nodeproxy/base/limits.h"
 #include "tests/unit/http/memory_stream.h"
 
 namespace weir::http::test {
@@ -21,6 +22,11 @@ struct Ahead {
   void begin() { loop.scope.spawn(ahead.run()); }
   Result<io::Buffer> take(io::TimePoint deadline = io::kNever) { return loop.run(ahead.take(deadline)); }
 };
+
+io::Task<bool> lingered(ReadAhead& ahead, io::Driver& driver) {
+  co_await ahead.linger(driver);
+  co_return true;
+}
 
 TEST_CASE("one buffer waits, and the next is read when it has been taken") {
   Ahead test;
@@ -105,6 +111,52 @@ TEST_CASE("who stops wakes the taker with the end") {
   REQUIRE(waiting->has_value());
   REQUIRE(**waiting);
   CHECK((**waiting)->empty());
+}
+
+TEST_CASE("before a close, the peer's FIN is waited for a second of silence, or half a minute of talk") {
+  Ahead test;
+  test.begin();
+  const auto begun = test.loop.driver.now();
+  const auto over = test.loop.start(lingered(test.ahead, test.loop.driver));
+  SECTION("silence") {
+    REQUIRE(test.loop.world.run_until([&] { return over->has_value(); }));
+    CHECK(test.loop.driver.now() - begun < 2s);
+  }
+  SECTION("talk") {
+    for (int i = 0; i < 28; ++i) {
+      test.in.say("x");
+      test.loop.world.run_for(900ms);
+      CHECK(!over->has_value());
+    }
+    for (int i = 0; i < 8; ++i) {
+      test.in.say("x");
+      test.loop.world.run_for(900ms);
+    }
+    CHECK(over->has_value());
+  }
+  SECTION("much of it") {
+    test.in.say(std::string(limits::http_linger_max_bytes + 20'000, 'x'));
+    test.loop.idle();
+    CHECK(over->has_value());
+  }
+  SECTION("FIN") {
+    test.in.finish();
+    test.loop.idle();
+    CHECK(over->has_value());
+  }
+}
+
+TEST_CASE(
+    "what is on its way to a peer that reads slowly is waited for before a close, for an hour at most") {
+  Ahead test;
+  test.begin();
+  test.out.undelivered = true;
+  const auto over = test.loop.start(lingered(test.ahead, test.loop.driver));
+  test.loop.world.run_for(59min);
+  CHECK(!over->has_value());
+  test.out.undelivered = GENERATE(false, true);
+  test.loop.world.run_for(test.out.undelivered ? 61s : 2s);
+  CHECK(over->has_value());
 }
 
 }  // namespace
