@@ -53,7 +53,7 @@ Status App::open_ca() {
   signer.bundle_file = options_.state_dir / "trust-bundle.pem";
   ControllerSigner::Fetch fetch;
   if (source_.client) {
-    fetch = [this](ControllerSigner::Fetched done) {
+    fetch = [this](const ControllerSigner::Fetched& done) {
       source_.client->get(kPublishedRoots,
                           [done](const Result<kube::Answer>& answer) { done(read_published_roots(answer)); });
     };

@@ -47,7 +47,6 @@ std::vector<Finding> judge_rights(const Kubectl& kubectl, bool installed) {
   }
   const auto ran = run_all(commands, kGetTimeMax);
   std::vector<Finding> out;
-  std::string missing;
   for (size_t i = 0; i < ran.size(); ++i) {
     if (ran[i].out.starts_with("yes")) continue;
     if (!ran[i].out.starts_with("no")) {

@@ -150,6 +150,7 @@ std::vector<Ran> run_all(const std::vector<Command>& commands, milliseconds time
       ++next;
     }
     std::vector<Child*> children;
+    children.reserve(running.size());
     for (const auto& one : running) children.push_back(one.child.get());
     auto first = Clock::time_point::max();
     for (const auto& one : running) first = std::min(first, one.until);

@@ -19,6 +19,7 @@ std::vector<nlohmann::json> TapMerge::take(TimePoint now, bool all) {
     if (held_[i].came + hold_ <= now) count = i + 1;
   }
   std::vector<nlohmann::json> out;
+  out.reserve(count);
   for (size_t i = 0; i < count; ++i) out.push_back(std::move(held_[i].request));
   held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(count));
   return out;

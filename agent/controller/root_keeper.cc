@@ -51,7 +51,7 @@ const Authority* RootKeeper::signing() const {
 
 void RootKeeper::tick() {
   if (std::exchange(under_way_, true)) return;
-  world_.ask("GET", kSecret, "", "", [this](Result<kube::Answer> answer) { read_secret(std::move(answer)); });
+  world_.ask("GET", kSecret, "", "", [this](const Result<kube::Answer>& answer) { read_secret(answer); });
 }
 
 void RootKeeper::end(std::string trouble) {
@@ -143,7 +143,7 @@ void RootKeeper::make_secret() {
 
 void RootKeeper::ask_for_published() {
   world_.ask("GET", fmt::format("{}/{}", kConfigMaps, kPublishedName), "", "",
-             [this](Result<kube::Answer> answer) { read_config_map(std::move(answer)); });
+             [this](const Result<kube::Answer>& answer) { read_config_map(answer); });
 }
 
 void RootKeeper::read_config_map(const Result<kube::Answer>& answer) {

@@ -18,8 +18,8 @@ class Capture {
   virtual Status disarm(const std::string& uid) = 0;
   virtual Status remove(const std::string& uid) = 0;
   virtual Result<PodListeners> listeners(const std::string& uid) const = 0;
-  virtual Status adopt_listeners(const std::string& uid, std::vector<int> outbound,
-                                 std::vector<int> inbound) = 0;
+  virtual Status adopt_listeners(const std::string& uid, const std::vector<int>& outbound,
+                                 const std::vector<int>& inbound) = 0;
   virtual bool served(const std::string& uid) const = 0;
   virtual Status reopen_listeners(const std::string& uid) = 0;
   virtual Result<uint64_t> destroy_old_connections(const std::string& uid) = 0;
@@ -37,9 +37,9 @@ class RedirectCapture : public Capture {
   Status disarm(const std::string& uid) override { return redirect_.disarm(uid); }
   Status remove(const std::string& uid) override { return redirect_.remove(uid); }
   Result<PodListeners> listeners(const std::string& uid) const override { return redirect_.listeners(uid); }
-  Status adopt_listeners(const std::string& uid, std::vector<int> outbound,
-                         std::vector<int> inbound) override {
-    return redirect_.adopt_listeners(uid, std::move(outbound), std::move(inbound));
+  Status adopt_listeners(const std::string& uid, const std::vector<int>& outbound,
+                         const std::vector<int>& inbound) override {
+    return redirect_.adopt_listeners(uid, outbound, inbound);
   }
   bool served(const std::string& uid) const override { return redirect_.served(uid); }
   Status reopen_listeners(const std::string& uid) override { return redirect_.reopen_listeners(uid); }

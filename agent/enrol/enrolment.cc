@@ -18,6 +18,7 @@ constexpr std::chrono::milliseconds kRetryFirst{100};
 
 std::vector<int> release_all(std::vector<Fd>& descriptors) {
   std::vector<int> out;
+  out.reserve(descriptors.size());
   for (auto& fd : descriptors) out.push_back(fd.release());
   return out;
 }
@@ -331,6 +332,7 @@ void Enrolment::retry_waiting() {
 
 std::vector<PodStatus> Enrolment::status() const {
   std::vector<PodStatus> out;
+  out.reserve(pods_.size());
   for (const auto& [uid, pod] : pods_) out.push_back(status_of(pod));
   return out;
 }

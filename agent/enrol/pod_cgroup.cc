@@ -45,7 +45,7 @@ std::vector<fs::path> forms(const fs::path& kubepods, const std::string& uid) {
       stem += "-" + quality;
       directory /= stem + std::string(kSlice);
     }
-    out.push_back(directory / (stem + "-pod" + escaped + std::string(kSlice)));
+    out.push_back(directory / stem.append("-pod").append(escaped).append(kSlice));
   }
   return out;
 }

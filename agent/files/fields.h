@@ -23,7 +23,7 @@ struct Refused {
 
 class Field {
  public:
-  Field(YAML::Node node, std::string path) : Field(Value(std::move(node)), std::move(path)) {}
+  Field(const YAML::Node& node, std::string path) : Field(Value(node), std::move(path)) {}
   Field(const nlohmann::json& json, std::string path) : Field(Value(json), std::move(path)) {}
 
   // A member of a map; absent members are Fields too. Refuses when this is there and is no map.

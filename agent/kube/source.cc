@@ -50,6 +50,7 @@ bool Source::connected() const {
 
 std::vector<SourceError> Source::errors() const {
   std::vector<SourceError> out;
+  out.reserve(refused_.size());
   for (const auto& [key, error] : refused_) out.push_back(error);
   return out;
 }

@@ -280,8 +280,8 @@ std::expected<PodListeners, Error> Redirect::listeners(std::string_view uid) con
   return borrowed;
 }
 
-std::expected<void, Error> Redirect::adopt_listeners(std::string_view uid, std::vector<int> outbound,
-                                                     std::vector<int> inbound) {
+std::expected<void, Error> Redirect::adopt_listeners(std::string_view uid, const std::vector<int>& outbound,
+                                                     const std::vector<int>& inbound) {
   ListenerGroups groups;
   for (int fd : outbound) groups.outbound.emplace_back(fd);
   for (int fd : inbound) groups.inbound.emplace_back(fd);

@@ -151,8 +151,8 @@ class Redirect {
   std::expected<PodListeners, Error> listeners(std::string_view uid) const;
   // Takes ownership of descriptors that a running proxy gave back and makes member 0 of each group the one in
   // the SOCKMAP. Fails, closing them, when one is no listener of this pod.
-  std::expected<void, Error> adopt_listeners(std::string_view uid, std::vector<int> outbound,
-                                             std::vector<int> inbound);
+  std::expected<void, Error> adopt_listeners(std::string_view uid, const std::vector<int>& outbound,
+                                             const std::vector<int>& inbound);
   // Whether both groups live, here or in a proxy that has them.
   bool served(std::string_view uid) const;
   // Opens new groups and swaps them into the SOCKMAP; the descriptors held before are closed.

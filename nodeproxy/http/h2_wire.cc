@@ -51,10 +51,10 @@ io::Task<void> H2Wire::read() {
     output_.notify();
     if (connection_->role() == h2::Role::server) co_return;  // the corridor passes over the rest
   }
-  end_of_bytes(std::move(why));
+  end_of_bytes(why);
 }
 
-void H2Wire::end_of_bytes(Error why) {
+void H2Wire::end_of_bytes(const Error& why) {
   read_over_ = true;
   if (!connection_->ended()) connection_->fail(why);
   wake_unopened();

@@ -15,7 +15,7 @@ namespace weir::http {
 class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
  public:
   H2Wire(io::Driver& driver, io::ByteStream& bytes, h2::Role role);
-  virtual ~H2Wire();
+  ~H2Wire() override;
 
   io::Task<void> read();
   // Returns when the connection has ended and what could be said was said.
@@ -70,7 +70,7 @@ class H2Wire : private h2::Events, private io::Deferred, private io::Timer {
   void run_deferred() override { output_.notify(); }
   void fire() override;
   H2Message* message(uint32_t stream) const { return static_cast<H2Message*>(connection_->user(stream)); }
-  void end_of_bytes(Error why);
+  void end_of_bytes(const Error& why);
   void wake_unopened();
   void note_tunnel() { carried_tunnel_ = true; }
 

@@ -12,7 +12,10 @@ class FlowLabels {
  public:
   FlowLabels() : own_(std::make_unique<Labels>()) {}
   FlowLabels(const FlowLabels& other) : own_(std::make_unique<Labels>(*other)) {}
-  FlowLabels& operator=(const FlowLabels& other) { return *this = *other; }
+  FlowLabels& operator=(const FlowLabels& other) {
+    if (this != &other) *this = *other;
+    return *this;
+  }
   FlowLabels& operator=(const Labels& labels) {
     own_ = std::make_unique<Labels>(labels);
     return *this;

@@ -42,8 +42,8 @@ struct FakeCapture : Capture {
     if (held == holds.end() || !held->second) return fail(Source::agent, Reason::internal, "none held");
     return PodListeners{netns.get(), 1, 15001, {listener.get()}, {listener.get()}};
   }
-  Status adopt_listeners(const std::string& uid, std::vector<int> outbound,
-                         std::vector<int> inbound) override {
+  Status adopt_listeners(const std::string& uid, const std::vector<int>& outbound,
+                         const std::vector<int>& inbound) override {
     for (const int fd : outbound) ::close(fd);
     for (const int fd : inbound) ::close(fd);
     auto done = step("adopt", uid);
