@@ -48,7 +48,7 @@ Outcome failed(const std::string& version, Code code, const std::string& message
   return {1, text_of({{"cniVersion", version}, {"code", code}, {"msg", "weir: " + message}}), {}};
 }
 
-std::string text_at(const json& object, const char* key, std::string fallback) {
+std::string text_at(const json& object, const char* key, const std::string& fallback) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : fallback;
 }

@@ -95,7 +95,7 @@ void Desk::sign(const std::string& token, std::string identity, std::string csr_
   });
 }
 
-void Desk::look_for_pod(std::shared_ptr<Request> request, bool fresh) {
+void Desk::look_for_pod(const std::shared_ptr<Request>& request, bool fresh) {
   const std::string path = question(request->name, request->caller.node, fresh);
   world_.ask("GET", path, "", "", [this, request, fresh](Result<kube::Answer> answer) {
     const auto found = has_items(answer);

@@ -55,7 +55,7 @@ class Desk {
     std::function<void(Signed)> done;
   };
 
-  void look_for_pod(std::shared_ptr<Request> request, bool fresh);
+  void look_for_pod(const std::shared_ptr<Request>& request, bool fresh);
   void issue(const Request& request);
 
   const Options options_;

@@ -38,8 +38,7 @@ void Lease::tick(Clock::time_point now) {
   }
   if (under_way_) return;
   under_way_ = true;
-  ask_("GET", path(), "", "",
-       [this, now](Result<kube::Answer> answer) { read_answer(now, std::move(answer)); });
+  ask_("GET", path(), "", "", [this, now](const Result<kube::Answer>& answer) { read_answer(now, answer); });
 }
 
 void Lease::read_answer(Clock::time_point asked_at, const Result<kube::Answer>& answer) {

@@ -20,6 +20,7 @@ using Json = nlohmann::json;
 
 std::vector<std::string> Published::bundle() const {
   std::vector<std::string> out;
+  out.reserve(roots.size());
   for (const auto& root : roots) out.push_back(root.der);
   return out;
 }
