@@ -1,26 +1,12 @@
 // The corridor of two nodes on the simulator, in single stories; random ones are tcp_history_test.cc.
 #include <catch2/catch.hpp>
 
-#include "tests/sim/mesh.h"
+#include "tests/sim/history.h"
 
 namespace weir::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-std::string pattern(size_t bytes, uint64_t salt) {
-  std::string text(bytes, '\0');
-  for (size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>((i * 131 + salt * 7 + i / 251) & 0xff);
-  return text;
-}
-
-void check_nothing_left(Mesh& mesh) {
-  mesh.end_all();
-  CHECK(mesh.client.context.live_flows == 0);
-  CHECK(mesh.server.context.live_flows == 0);
-  CHECK(mesh.client.opened() == mesh.client.closed());
-  CHECK(mesh.server.opened() == mesh.server.closed());
-}
 
 TEST_CASE("a request through a Service reaches the application as its client's address and comes back") {
   Mesh mesh(1);
@@ -40,7 +26,7 @@ TEST_CASE("a request through a Service reaches the application as its client's a
   CHECK(seen.port <= limits::app_port_last);
   CHECK(mesh.client.lanes.lanes() == 1);
   CHECK(mesh.server.context.series.copy().at(0).labels.source.principal == kClientId);
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 TEST_CASE("a server that speaks first is heard without a timer") {
@@ -50,7 +36,7 @@ TEST_CASE("a server that speaks first is heard without a timer") {
   auto& client = mesh.dial(kService, 40'001);
   REQUIRE(mesh.world.run_until([&] { return client.received() == "220 welcome"; }));
   CHECK(mesh.world.now() - begun < 50ms);
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 TEST_CASE("each direction closes by itself, in either order") {
@@ -71,7 +57,7 @@ TEST_CASE("each direction closes by itself, in either order") {
     second.finish();
     REQUIRE(mesh.world.run_until([&] { return first.saw_fin(); }));
     CHECK_FALSE(first.saw_reset());
-    check_nothing_left(mesh);
+    check_nothing_is_left(mesh);
   }
 }
 
@@ -98,7 +84,7 @@ TEST_CASE("what is half closed and silent for an hour is ended") {
     CHECK(first.saw_reset());
     CHECK(mesh.client.opened() == mesh.client.closed());
     CHECK(mesh.server.opened() == mesh.server.closed());
-    check_nothing_left(mesh);
+    check_nothing_is_left(mesh);
   }
 }
 
@@ -115,7 +101,7 @@ TEST_CASE("a reset on one side is a reset on the other, never a clean end") {
     REQUIRE(mesh.world.run_until([&] { return other.saw_reset() || other.saw_fin(); }));
     CHECK(other.saw_reset());
     CHECK_FALSE(other.saw_fin());
-    check_nothing_left(mesh);
+    check_nothing_is_left(mesh);
   }
 }
 
@@ -140,7 +126,7 @@ TEST_CASE("a stalled reader stalls its writer, in bounded memory, and nobody els
   stalled.finish();
   REQUIRE(mesh.world.run_until([&] { return servers[0]->saw_fin(); }));
   CHECK(servers[0]->received() == pattern(8 << 20, 1));
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 TEST_CASE("an application that refuses looks refused") {
@@ -155,7 +141,7 @@ TEST_CASE("an application that refuses looks refused") {
   mesh.world.run_for(50ms);
   CHECK(mesh.client.lanes.empty());
   CHECK(mesh.server.context.live_flows == 0);
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 TEST_CASE("without its certificate a pod's connections wait, then fail, and never go in plaintext") {
@@ -177,7 +163,7 @@ TEST_CASE("without its certificate a pod's connections wait, then fail, and neve
     CHECK_FALSE(reached);
     CHECK(mesh.client.failed(Reason::certificate_missing) == 1);
   }
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 TEST_CASE("an endpoint that is another workload is refused by its identity") {
@@ -193,7 +179,7 @@ TEST_CASE("an endpoint that is another workload is refused by its identity") {
   REQUIRE(mesh.world.run_until([&] { return client.saw_reset(); }));
   CHECK_FALSE(reached);
   CHECK(mesh.client.failed(Reason::identity_mismatch) == 1);
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 TEST_CASE("a policy that denies is judged at every session, and live ones end when it comes") {
@@ -219,7 +205,7 @@ TEST_CASE("a policy that denies is judged at every session, and live ones end wh
   CHECK(servers.size() == 1);
   CHECK(mesh.server.failed(Reason::denied) == 1);
   CHECK(mesh.client.failed(Reason::denied) == 1);
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 TEST_CASE(
@@ -241,7 +227,7 @@ TEST_CASE(
   REQUIRE(mesh.world.run_until([&] { return refused.saw_reset(); }));
   CHECK(servers.size() == 1);
   CHECK(mesh.server.failed(Reason::plaintext_refused) == 1);
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 TEST_CASE("an address inside the mesh's ranges that nobody knows is held for news, then refused") {
@@ -251,7 +237,7 @@ TEST_CASE("an address inside the mesh's ranges that nobody knows is held for new
   CHECK_FALSE(client.saw_reset());
   REQUIRE(mesh.world.run_until([&] { return client.saw_reset(); }));
   CHECK(mesh.client.failed(Reason::unknown_destination) == 1);
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 TEST_CASE("a flow in one pass ends with its destination, which is kept until it has") {
@@ -273,7 +259,7 @@ TEST_CASE("a flow in one pass ends with its destination, which is kept until it 
   mesh.sweep();
   CHECK_FALSE(mesh.client.context.pods.contains("neighbour"));
   CHECK(mesh.client.context.live_flows == 0);
-  check_nothing_left(mesh);
+  check_nothing_is_left(mesh);
 }
 
 }  // namespace

@@ -98,6 +98,12 @@ void decorate(Dice& dice, Weather weather, mesh::v1::RouteRule& rule) {
   }
 }
 
+std::string pattern(size_t bytes, uint64_t salt) {
+  std::string text(bytes, '\0');
+  for (size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>((i * 131 + salt * 7 + i / 251) & 0xff);
+  return text;
+}
+
 void hold_for_a_while(Dice& dice, io::SimWorld& world, io::SimApp& app) {
   app.hold(true);
   world.network().at(std::chrono::microseconds(dice.below(1'000'000)), [&app] {

@@ -35,6 +35,8 @@ mesh::v1::RouteTable& clear_routes(mesh::v1::Update& update, int& at);
 // Edits of heads that change nothing, and, but for calm weather, time-outs; retry by status.
 void decorate(Dice& dice, Weather weather, mesh::v1::RouteRule& rule);
 
+// So many bytes, which differ with the place and with the salt.
+std::string pattern(size_t bytes, uint64_t salt);
 // A slow reader: reads nothing for a while.
 void hold_for_a_while(Dice& dice, io::SimWorld& world, io::SimApp& app);
 // A pod goes, is retired, or its proxy drains; or nothing of that. Whether the client's pod still accepts.

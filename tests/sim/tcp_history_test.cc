@@ -3,7 +3,6 @@
 // slowly, a policy that comes and goes, pods that go, proxies that drain. Whatever happens: what arrives is what was said,
 // to whom it was said; what ended in order is whole; every flow is recorded once; nothing is left over.
 // WEIR_SIM_SEED repeats a run, WEIR_SIM_STEPS makes it longer (all histories together; `./dev test long` gives 10^8).
-#include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
 
@@ -13,12 +12,6 @@ namespace weir::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-std::string pattern(size_t bytes, uint64_t salt) {
-  std::string text(bytes, '\0');
-  for (size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>((i * 131 + salt * 7 + i / 251) & 0xff);
-  return text;
-}
 
 // How a side ends what it says: at once, when the other has, or by a reset some time.
 enum class Ends : uint8_t { at_once, second, reset };
