@@ -7,6 +7,7 @@ each must be caught. To add a rule: a function, a line in FILE_RULES or TREE_RUL
 
 import ast
 import functools
+import json
 import pathlib
 import re
 
@@ -311,6 +312,18 @@ def dev_commands(root):
             for word in re.findall(r"\./dev[ ]+([a-z]+)", (root / readme).read_text()) if word not in known]
 
 
+def tiers_built(root):
+    """Every tier that ./dev runs from a build is one that the build's preset makes: else it has no tests there."""
+    dev = (root / "dev").read_text()
+    runs = re.findall(r"\bsubdirectory (\w+) ([\w/]+)", dev)
+    for tier, builds in re.findall(r"^ +(\w+)\) echo ([a-z ]+) ;;$", dev, re.M):
+        runs += [(build, tier) for build in builds.split() if tier != "long"]  # which is spelt out
+    presets = json.loads((root / "CMakePresets.json").read_text())["configurePresets"]
+    made = {preset["name"]: preset.get("cacheVariables", {}).get("WEIR_TIERS") for preset in presets}
+    return [f"dev: runs {tier} from the build {build}, whose preset does not make it" for build, tier in runs
+            if build not in made or made[build] and tier not in made[build].split(";")]
+
+
 def top_level(root):
     return [f"{entry.name}: not one of the entries of the top level" for entry in sorted(root.iterdir())
             if not entry.name.startswith(".") and entry.name not in TOP]
@@ -363,4 +376,4 @@ def files(root, suffixes):
 
 FILE_RULES = [include_arrows, file_length, line_length, function_length, bans, unfinished_work, pragma_once,
               opening_comment, test_names]
-TREE_RULES = [documents, dev_commands, top_level, fuzz_corpora, rules_tested]
+TREE_RULES = [documents, dev_commands, tiers_built, top_level, fuzz_corpora, rules_tested]

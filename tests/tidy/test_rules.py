@@ -95,11 +95,15 @@ def test_every_rule_has_a_sample_of_each_kind():
         assert {rule for rule, _, _ in samples} == set(rules.FILE_RULES)
 
 
+PRESETS = '{"configurePresets": [{"name": "asan", "cacheVariables": {"WEIR_TIERS": "%s"}}]}'
+
+
 def good_tree(root):
     """A tree that every tree rule accepts."""
     for path, text in {
         "README.md": "./dev demo, ./dev test; see [tests](tests/README.md)",
-        "dev": "cmd_demo() {\n}\ncmd_test() {\n}\n",
+        "dev": "cmd_demo() {\n}\ncmd_test() {\n}\n    sim) echo asan ;;\nsubdirectory asan netns\n",
+        "CMakePresets.json": PRESETS % "netns;sim",
         "bpf/connect4.bpf.c": HEAD, "bpf/README.md": "connect4.bpf.c",
         "nodeproxy/io/a.h": HEAD, "nodeproxy/README.md": "io/",
         "tests/README.md": TESTS_README + "| A | `http/h1: a b c` `netns/test_ipv6: test_a_b_c` |\n",
@@ -119,6 +123,8 @@ def good_tree(root):
     (rules.documents, "README.md", "./dev demo alone"),
     (rules.documents, "bench/README.md", "[gone](nowhere.md)"),
     (rules.dev_commands, "bench/README.md", "run ./dev fly"),
+    (rules.tiers_built, "CMakePresets.json", PRESETS % "sim"),
+    (rules.tiers_built, "CMakePresets.json", PRESETS % "netns"),
     (rules.top_level, "notes.txt", ""),
     (rules.fuzz_corpora, "tests/fuzz/hello.cc", HEAD),
     (rules.rules_tested, "tests/README.md", TESTS_README + "| A | `http/h1: a b d` |\n"),
