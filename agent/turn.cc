@@ -8,7 +8,7 @@
 
 namespace weir::agent {
 
-Turn::Turn(std::filesystem::path state_dir) : directory_(std::move(state_dir) / "redirect") {}
+Turn::Turn(const std::filesystem::path& state_dir) : directory_(state_dir / "redirect") {}
 
 // Nothing: somebody else has it, or it cannot be opened.
 Fd Turn::locked(const char* file, int how) const {

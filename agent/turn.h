@@ -12,7 +12,7 @@ namespace weir::agent {
 
 class Turn {
  public:
-  explicit Turn(std::filesystem::path state_dir);
+  explicit Turn(const std::filesystem::path& state_dir);
 
   // Whether no agent of this node is active at the moment. An error is told as "yes": opening the state will name it.
   bool is_free() const;

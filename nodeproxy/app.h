@@ -78,7 +78,7 @@ class App final : public config::AgentEvents {
   // Admin thread.
   admin::ProcessView view(bool rows = false);
   template <typename Answer>
-  std::vector<Answer> ask(std::function<Answer(Worker&)> question);
+  std::vector<Answer> ask(const std::function<Answer(Worker&)>& question);
   HttpResponse tap(const HttpRequest& request);
   std::string not_ready_because(const admin::ProcessView& view);
   HttpResponse config_dump();

@@ -26,7 +26,7 @@ sigset_t handled_signals() {
 
 // Each worker answers on its own thread; one that does not in time is left out.
 template <typename Answer>
-std::vector<Answer> App::ask(std::function<Answer(Worker&)> question) {
+std::vector<Answer> App::ask(const std::function<Answer(Worker&)>& question) {
   std::vector<std::future<Answer>> answers;
   for (const auto& worker : workers_) {
     auto answer = std::make_shared<std::promise<Answer>>();

@@ -91,7 +91,7 @@ void Desk::sign(const std::string& token, std::string identity, std::string csr_
     if (!key) return done(refuse(Code::invalid_argument, *key.error().detail));
     auto request = std::make_shared<Request>(
         Request{*caller, identity, csr_der, std::move(*name), std::move(*key), done});
-    look_for_pod(std::move(request), false);
+    look_for_pod(request, false);
   });
 }
 

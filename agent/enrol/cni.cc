@@ -91,6 +91,7 @@ void Cni::removed(const cni::Question& question) {
 
 void Cni::look_at_all() {
   std::vector<CniServer::Id> ids;
+  ids.reserve(asked_.size());
   for (const auto& [id, one] : asked_) ids.push_back(id);
   for (const auto id : ids) look(id);
 }

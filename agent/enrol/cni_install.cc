@@ -92,7 +92,7 @@ Status CniInstall::bring_up_to_date() {
                 fmt::format("{} {}; {} stays as it is", (*primary)->file, *wanted.error().detail,
                             now.empty() ? "nothing" : options_.file));
   }
-  const std::string before = std::exchange(primary_, (*primary)->file);
+  primary_ = (*primary)->file;
   if (now == *wanted) {
     written_ = now;
     return {};

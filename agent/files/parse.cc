@@ -67,7 +67,7 @@ void salvage_policies(const std::vector<Field>& documents, const std::string& wh
         into.refused_policies.push_back(read_refused_policy(document, why));
       }
     } catch (const Refused&) {
-      // Without a readable name and namespace there is nothing it could bind.
+      continue;  // without a readable name and namespace there is nothing it could bind
     }
   }
 }

@@ -40,6 +40,7 @@ Result<bool> EmbeddedCa::reload() {
 
 std::vector<std::string> EmbeddedCa::bundle() const {
   std::vector<std::string> out;
+  out.reserve(roots_.size());
   for (const auto& root : roots_) out.push_back(root.der);
   return out;
 }

@@ -7,7 +7,7 @@
 
 namespace weir::agent {
 
-std::unexpected<Error> fail_openssl(std::string what) {
+std::unexpected<Error> fail_openssl(const std::string& what) {
   char text[256] = "no reason given";
   if (const unsigned long code = ERR_get_error(); code != 0) ERR_error_string_n(code, text, sizeof(text));
   ERR_clear_error();

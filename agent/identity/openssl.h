@@ -29,7 +29,7 @@ using ExtensionPtr = std::unique_ptr<X509_EXTENSION, FreeWith<X509_EXTENSION_fre
 using BnPtr = std::unique_ptr<BIGNUM, FreeWith<BN_free>>;
 
 // Source::agent, handshake-free `bad_config`, with OpenSSL's own words; clears its queue.
-std::unexpected<Error> fail_openssl(std::string what);
+std::unexpected<Error> fail_openssl(const std::string& what);
 
 bool is_p256(const EVP_PKEY* key);
 Result<KeyPtr> make_p256_key();

@@ -354,12 +354,14 @@ void Client::deliver(RequestId id) {
   if (transfer->stream && !transfer->opened && transfer->status() == 200) {
     transfer->opened = true;
     if (transfer->stream->opened) transfer->stream->opened();
-    if ((transfer = alive()) == nullptr) return;
+    transfer = alive();
+    if (transfer == nullptr) return;
   }
   if (!transfer->chunk.empty()) {
     const std::string chunk = std::exchange(transfer->chunk, {});
     transfer->stream->data(chunk);
-    if ((transfer = alive()) == nullptr) return;
+    transfer = alive();
+    if (transfer == nullptr) return;
   }
   if (transfer->ended) finish(id);
 }

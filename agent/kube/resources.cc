@@ -56,6 +56,7 @@ std::vector<WatchedKind> watched_kinds() {
                                         gateway("GRPCRoute", "v1", "grpcroutes"),
                                         gateway("ReferenceGrant", "v1beta1", "referencegrants")};
   std::vector<WatchedKind> out;
+  out.reserve(resources.size());
   for (size_t index = 0; index < resources.size(); ++index) out.push_back({resources[index], index});
   return out;
 }

@@ -6,6 +6,7 @@
 // would pass, drop or steer them. A test run has no ingress interface, so only the inbound side can be tried so; for the
 // outbound one the kernel is asked how it would route a marked packet. No packet leaves; counters count the tries.
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <linux/bpf.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -13,7 +14,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <numeric>
 
 #include "agent/redirect/impl.h"
 #include "agent/redirect/netns.h"
@@ -27,10 +27,7 @@ namespace {
 
 CheckResult result(std::string name, const std::vector<std::string>& faults, std::string fine) {
   if (faults.empty()) return {std::move(name), true, std::move(fine)};
-  std::string detail =
-      std::accumulate(faults.begin() + 1, faults.end(), faults.front(),
-                      [](std::string all, const std::string& one) { return all + "; " + one; });
-  return {std::move(name), false, std::move(detail)};
+  return {std::move(name), false, fmt::format("{}", fmt::join(faults, "; "))};
 }
 
 CheckResult result(std::string name, const Result<std::vector<std::string>>& faults, std::string fine) {

@@ -55,6 +55,7 @@ void Families::histogram(const std::string& name, const std::string& help, Metri
 
 std::string Families::text() const {
   std::vector<MetricFamily> list;
+  list.reserve(families_.size());
   for (const auto& [name, family] : families_) list.push_back(family);
   return prometheus::TextSerializer().Serialize(list);
 }

@@ -20,6 +20,7 @@ void merge(telemetry::Row& into, const telemetry::Row& row) {
 
 void add_duration(Families& families, const MetricLabels& labels, const telemetry::Row& row) {
   std::vector<uint64_t> cumulative;
+  cumulative.reserve(row.durations.size());
   uint64_t sum = 0;
   for (const uint64_t count : row.durations) cumulative.push_back(sum += count);
   families.histogram("weir_tcp_connection_duration_seconds", "How long closed connections lived.", labels,

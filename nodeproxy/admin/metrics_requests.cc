@@ -29,6 +29,7 @@ void add_outcomes(Families& families, const MetricLabels& labels, const RequestC
 
 void add_durations(Families& families, const MetricLabels& labels, const Histogram& durations) {
   std::vector<double> bounds;
+  bounds.reserve(Histogram::kExported);
   for (size_t i = 0; i < Histogram::kExported; ++i) bounds.push_back(Histogram::exported_bound_seconds(i));
   const auto cumulative = durations.cumulative();
   families.histogram("weir_request_duration_seconds",

@@ -17,8 +17,7 @@ std::string_view text_of(std::span<const std::byte> bytes) {
 
 // llhttp reports a span in one piece if it lies in one piece, except at a folded line, which the guard has refused.
 void extend(std::string_view& span, const char* at, size_t size) {
-  span = span.empty() ? std::string_view(at, size)
-                      : std::string_view(span.data(), static_cast<size_t>(at - span.data()) + size);
+  span = std::string_view(span.empty() ? at : span.begin(), at + size);
 }
 
 }  // namespace

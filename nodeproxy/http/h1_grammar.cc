@@ -111,9 +111,9 @@ std::string_view trim(std::string_view text) {
 
 std::optional<uint64_t> parse_length(std::string_view text) {
   uint64_t length = 0;
-  const char* end = text.data() + text.size();
-  const auto got = std::from_chars(text.data(), end, length);  // digits alone: unsigned takes no sign
-  if (got.ec != std::errc{} || got.ptr != end) return std::nullopt;
+  // Digits alone: unsigned takes no sign.
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
   if (length > uint64_t{std::numeric_limits<int64_t>::max()}) return std::nullopt;
   return length;
 }

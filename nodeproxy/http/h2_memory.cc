@@ -60,7 +60,7 @@ void* SessionMemory::reallocate(void* memory, size_t size, void* self_pointer) {
     self.sharing_ = true;
     return shared;
   }
-  if (memory != shared) return std::realloc(memory, size);
+  if (!memory || memory != shared) return std::realloc(memory, size);
   void* own = std::malloc(size);  // it wants another size than it has: none of the others' any more
   const Use use(self);
   if (own) std::memcpy(own, shared, std::min(size, kFrameBytes));

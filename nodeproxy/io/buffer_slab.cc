@@ -59,10 +59,10 @@ bool BufferSlab::cool(TimePoint now) {
   if (now < cool_at_) return false;
   for (size_t left = kCooledAtOnce; pageless_ < untouched_ && left > 0; --left, ++pageless_) {
     // Only whole pages: at its ends a buffer may share one with its neighbours.
-    const auto begin = reinterpret_cast<uintptr_t>(memory_of(free_[pageless_]));
-    const uintptr_t first = (begin + kPageBytes - 1) & ~(kPageBytes - 1);
-    const uintptr_t end = (begin + size_bytes_) & ~(kPageBytes - 1);
-    if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+    std::byte* const memory = memory_of(free_[pageless_]);
+    const size_t ahead = -reinterpret_cast<uintptr_t>(memory) & (kPageBytes - 1);
+    const size_t whole = ahead < size_bytes_ ? (size_bytes_ - ahead) & ~(kPageBytes - 1) : 0;
+    if (whole > 0) ::madvise(memory + ahead, whole, MADV_DONTNEED);
   }
   const bool done = pageless_ >= untouched_;
   cool_at_ = now + (done ? limits::buffers_cool : kCoolAgain);
