@@ -46,17 +46,21 @@ def arguments():
     names = lambda known, groups={}: lambda text: _chosen(text, known, groups)  # noqa: E731, B006
     parser.add_argument("--json", metavar="FILE", type=Path, help="samples, medians and versions, for machines")
     parser.add_argument("--quick", action="store_true", help="short samples, two repeats: does it work?")
-    parser.add_argument("--only", metavar="NAMES", type=names(peers.ALL), default=list(peers.ALL),
+    parser.add_argument("--only", metavar="NAMES", type=names(peers.ALL),
                         help="paths to measure, of " + ",".join(peers.ALL))
     parser.add_argument("--cases", metavar="NAMES", type=names(cases.CASES, {"l4": cases.LAYER_4, "http": cases.LAYER_7}),
                         default=list(cases.CASES), help="l4, http, or of " + ",".join(cases.CASES))
     parser.add_argument("--repeats", metavar="N", type=int, help="samples of each case and path (default 5)")
     parser.add_argument("--build-dir", metavar="DIR", type=Path, default=ROOT / "build/release",
                         help="where Weir and bench_latency are built (default build/release)")
+    parser.add_argument("--other", metavar="DIR", type=Path, help="another build, whose proxy is the path weir-other")
     parser.add_argument("--no-wait", action="store_true", help="do not wait for a quiet machine before a sample")
     parser.add_argument("--profile", metavar="PATH", choices=peers.ALL,
                         help="no figures: print where this path's proxies spend their time under --cases' first case")
     options = parser.parse_args()
+    options.only = options.only or [name for name in peers.ALL if options.other or name != "weir-other"]
+    if not options.other and "weir-other" in [*options.only, options.profile]:
+        parser.error("the path weir-other needs --other DIR")
     if options.repeats is None:
         options.repeats = 2 if options.quick else 5
     return options
@@ -174,7 +178,7 @@ def main():
     run_dir = CACHE / "run"
     shutil.rmtree(run_dir, ignore_errors=True)
     run_dir.mkdir(parents=True)
-    place = ground.Ground(options.build_dir, run_dir)
+    place = ground.Ground(options.build_dir, run_dir, options.other and options.other.resolve())
     origin = load.Origin(place, run_dir)
     names = [options.profile] if options.profile else options.only
     paths = [peers.ALL[name](place, CACHE, run_dir) for name in names]

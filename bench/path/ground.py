@@ -48,8 +48,9 @@ def _bystander(node, number):
 
 
 class Ground:
-    def __init__(self, build_directory, scratch):
+    def __init__(self, build_directory, scratch, other_build=None):
         self.scratch = scratch  # a directory for files that loads need
+        self.other_build = other_build  # whose proxy the path weir-other is
         self.lab = Lab("bench", build=build_directory, weir=False, workers=1, proxy_cpus=procs.PROXY_CPU)
 
     def up(self):

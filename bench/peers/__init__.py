@@ -3,8 +3,8 @@
 from peers.direct import Direct
 from peers.envoy import EnvoyHbone, EnvoyHttp, EnvoyTcp
 from peers.haproxy import HaproxyHttp, HaproxyTcp
-from peers.weir import Weir, WeirOnEpoll, WeirOnOneNode, WeirWithoutLog, WeirWithTwoWorkers
+from peers.weir import OtherWeir, Weir, WeirOnEpoll, WeirOnOneNode, WeirWithoutLog, WeirWithTwoWorkers
 
 ALL = {kind.name: kind
-       for kind in (Direct, EnvoyTcp, EnvoyHbone, EnvoyHttp, HaproxyTcp, HaproxyHttp, Weir, WeirWithoutLog, WeirOnEpoll,
-                    WeirOnOneNode, WeirWithTwoWorkers)}
+       for kind in (Direct, EnvoyTcp, EnvoyHbone, EnvoyHttp, HaproxyTcp, HaproxyHttp, Weir, OtherWeir, WeirWithoutLog,
+                    WeirOnEpoll, WeirOnOneNode, WeirWithTwoWorkers)}

@@ -35,7 +35,7 @@ class Weir(Peer):
     title = "Weir"
     nodes = {"a": "a", "b": "b"}  # side → the lab's name of the node
     pods = (CLIENT, SERVER)  # that its turn enrols
-    settings = {"access_log": True, "io": "io_uring", "workers": 1}  # of the lab
+    settings = {"access_log": True, "io": "io_uring", "workers": 1, "proxy_build": None}  # of the lab
     security = "mtls"
 
     def __init__(self, *args):
@@ -161,6 +161,15 @@ class WeirWithoutLog(Weir):
     name = "weir-nolog"
     title = "Weir, access log off"
     settings = Weir.settings | {"access_log": False}
+
+
+class OtherWeir(Weir):
+    name = "weir-other"
+    title = "Weir, the proxy of another build"
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.settings = Weir.settings | {"proxy_build": str(self.ground.other_build)}
 
 
 class WeirOnEpoll(Weir):

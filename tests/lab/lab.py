@@ -33,6 +33,7 @@ from weir import REPOSITORY, NodeWeir, build_directory, clear_directory, program
 RUN = pathlib.Path("/run/weir-lab")
 OPTIONS = {"weir": True, "workers": 1, "listeners": None, "proxy_cpus": None, "cert_ttl": "24h", "access_log": True,
            "log_level": "info", "drain_seconds": 30, "cni": False, "agent_flags": [], "proxy_flags": [],
+           "proxy_build": None,  # whose proxy; None: the build of all other programs
            "io": os.environ.get("WEIR_IO") or "auto"}
 
 

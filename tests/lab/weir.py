@@ -99,7 +99,7 @@ class NodeWeir:
     def proxy_command(self):
         options = self.lab.options
         access_log = self.directory / "access.log" if options["access_log"] else "off"
-        return [self.program("weir-proxy"), "--agent-socket", self.directory / "agent.sock",
+        return [program(options["proxy_build"] or self.lab.build, "weir-proxy"), "--agent-socket", self.directory / "agent.sock",
                 "--workers", options["workers"],
                 "--metrics-listen", f"0.0.0.0:{15020 + 10 * self.turn('proxy')}",
                 "--admin-socket", self.admin_socket("proxy"), "--access-log", access_log,
