@@ -12,26 +12,28 @@ class Rest {
   using TimePoint = std::chrono::steady_clock::time_point;
   static constexpr auto kQuietFor = std::chrono::seconds(5);
   static constexpr uint64_t kQuietPerSecond = 50;  // per worker: its own sweeps, scrapes, probes
-  static constexpr uint64_t kWork = 5'000;
+  static constexpr uint64_t kWork = 1'000;  // a few hundred connections that come at once take as many turns
 
   // `turns`: of all workers' loops until now. Call a few times in kQuietFor.
   bool begins(uint64_t turns, uint32_t workers, TimePoint now) {
     if (now - since_ < kQuietFor) return false;
     const auto seconds = static_cast<uint64_t>((now - since_) / std::chrono::seconds(1));
-    const bool quiet = turns - before_ <= kQuietPerSecond * workers * seconds;
+    const uint64_t lately = turns - before_;
     since_ = now;
     before_ = turns;
-    if (!quiet) worked_ = true;
-    if (!quiet || !worked_ || turns - given_back_ < kWork) return false;
-    worked_ = false;
-    given_back_ = turns;
+    if (lately > kQuietPerSecond * workers * seconds) {
+      worked_ += lately;
+      return false;
+    }
+    if (worked_ < kWork) return false;
+    worked_ = 0;
     return true;
   }
 
  private:
   TimePoint since_ = {};
-  uint64_t before_ = 0, given_back_ = 0;
-  bool worked_ = false;
+  uint64_t before_ = 0;
+  uint64_t worked_ = 0;  // turns, since memory was last given back, of times that were not quiet
 };
 
 }  // namespace weir

@@ -39,7 +39,7 @@ TEST_CASE("scrapes and probes are no work, and a little work is not worth it") {
   CHECK(process.pass(3600, 50) == 0);
   process.pass(6, 3000);
   CHECK(process.pass(12, 20) == 1);
-  process.pass(6, 300);
+  process.pass(6, 150);
   CHECK(process.pass(60, 20) == 0);
 }
 

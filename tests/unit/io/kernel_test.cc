@@ -178,6 +178,32 @@ FOR_EVERY_KERNEL_DRIVER("sends the last bytes in one segment with FIN") {
   CHECK(segments() == before + 1);
 }
 
+Task<void> read_and_drop(Socket& socket, size_t bytes) {
+  for (size_t got = 0; got < bytes;) {
+    const Result<Buffer> part = co_await socket.receive(ReceiveSize::large);
+    REQUIRE((part && !part->empty()));
+    got += part->size();
+  }
+}
+
+FOR_EVERY_KERNEL_DRIVER("knows whether the peer's kernel has yet to take what was sent") {
+  TestType world;
+  Acceptor acceptor(world.driver(), world.listen());
+  Connections connections(acceptor, 1);
+  Socket& server = connections.servers[0];
+  CHECK(!server.undelivered());
+  const size_t bytes = 32 << 20;  // more than the buffers of both kernels ever hold
+  Scope scope(world.driver());
+  scope.spawn(say(server, std::string(bytes, 'x')));
+  for (int i = 0; i < 50; ++i) world.driver().turn(world.driver().now() + 1ms);
+  CHECK(server.undelivered());
+  scope.spawn(read_and_drop(connections.clients[0], bytes));
+  run_until_empty(scope);
+  // The last ACK may be delayed.
+  for (int i = 0; i < 1000 && server.undelivered(); ++i) world.driver().turn(world.driver().now() + 1ms);
+  CHECK(!server.undelivered());
+}
+
 FOR_EVERY_KERNEL_DRIVER("tells an accepted socket to give up on a dead peer") {
   TestType world;
   Acceptor acceptor(world.driver(), world.listen());
