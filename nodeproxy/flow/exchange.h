@@ -23,6 +23,9 @@ class Exchange final : public io::Scope, private http::Aborted, private Judged {
  public:
   // `done` is called when the last coroutine of it has ended; it must not destroy the exchange.
   Exchange(HttpClient& client, http::MessageStream& stream, std::function<void(Exchange&)> done);
+  // As a frame's: one comes and goes with each request.
+  static void* operator new(size_t size) { return io::frame_allocate(size); }
+  static void operator delete(void* memory, size_t size) { io::frame_release(memory, size); }
 
   // `first` is the request's first piece; its head is the stream's.
   void start(http::Piece first) { spawn(run(std::move(first))); }

@@ -27,7 +27,7 @@ void H2Message::on_head(Head&& head, bool end) {
     tunnel_ = asks_for_tunnel_ && head.status / 100 == 2;
     if (tunnel_) wire_.note_tunnel();
   }
-  heads_.push_back(std::move(head));
+  heads_.push(std::move(head));
   end_ = end_ || end;
   arrived_.notify();
 }
@@ -37,10 +37,10 @@ void H2Message::on_data(std::span<const std::byte> bytes) {
   if (!body_.empty()) bytes = bytes.subspan(body_.back().append(bytes));
   if (!bytes.empty()) {
     if (busy_ || !body_.empty()) {
-      body_.push_back(io::make_room(std::max(bytes.size(), kRoomBytes)));
+      body_.push(io::make_room(std::max(bytes.size(), kRoomBytes)));
       body_.back().append(bytes);
     } else {
-      body_.push_back(io::copy_to_buffer(bytes));
+      body_.push(io::copy_to_buffer(bytes));
     }
   }
   arrived_.notify();
@@ -115,15 +115,13 @@ void H2Message::cross_answer(Head& head) const {
 Piece H2Message::take() {
   Piece piece;
   if (!heads_.empty()) {
-    head_ = std::move(heads_.front());
-    heads_.pop_front();
+    head_ = heads_.pop();
     cross_answer(head_);
     piece.head = &head_;
     if (head_.informational()) return piece;
   }
   if (!body_.empty() && heads_.empty()) {
-    piece.body = std::move(body_.front());
-    body_.erase(body_.begin());
+    piece.body = body_.pop();
     uncredited_bytes_ += piece.body.size();
     busy_ = piece.body.size() >= kBusyBytes;
   }

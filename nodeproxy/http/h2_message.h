@@ -2,11 +2,10 @@
 // One HTTP/2 stream as a MessageStream, either side: what came waits here, bounded by the stream's window, until it is
 // read, and is credited to the peer when the next read says that it has been passed on.
 // Thread: one worker. Lifetime: its wire's; given back to the connection when it goes.
-#include <deque>
-#include <vector>
-
+#include "nodeproxy/base/short_queue.h"
 #include "nodeproxy/http/h2_connection.h"
 #include "nodeproxy/http/message_stream.h"
+#include "nodeproxy/io/frame_pool.h"
 #include "nodeproxy/io/signal.h"
 
 namespace weir::http {
@@ -18,6 +17,9 @@ class H2Message final : public MessageStream {
   // `stream` 0: a client's, opened with the first head it writes.
   H2Message(H2Wire& wire, uint32_t stream) : wire_(wire), stream_(stream) {}
   ~H2Message() override;
+  // As a frame's: one comes and goes with each request.
+  static void* operator new(size_t size) { return io::frame_allocate(size); }
+  static void operator delete(void* memory, size_t size) { io::frame_release(memory, size); }
 
   io::Task<Status> accepted(io::TimePoint deadline) override;
   io::Task<Result<Piece>> read(io::TimePoint deadline) override;
@@ -51,9 +53,9 @@ class H2Message final : public MessageStream {
   uint32_t stream_;
   Aborted* watcher_ = nullptr;
   io::Signal arrived_, drained_;
-  std::deque<Head> heads_;
+  ShortQueue<Head> heads_;
   Head head_;  // the one that was handed out last
-  std::vector<io::Buffer> body_;
+  ShortQueue<io::Buffer> body_;
   std::unique_ptr<Headers> trailers_;
   std::string accept_;  // of a WebSocket that HTTP/1.1 asked for; empty: another request
   size_t uncredited_bytes_ = 0;
