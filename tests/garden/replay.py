@@ -8,6 +8,8 @@ to the end must have seen as many requests. What half of them refuse should not 
 
 import asyncio
 import base64
+import contextlib
+import ipaddress
 import json
 import re
 import urllib.parse
@@ -29,7 +31,16 @@ def opinion_of(head):
     if absolute := re.match(r"(?i)https?://([^/?#]*)([^#]*)$", target):  # The authority wins over Host.
         target, host = absolute[2] or "/", absolute[1]
     host = urllib.parse.unquote(host, "latin-1")  # HAProxy's words for control characters
-    return (method, target, host.strip().lower().removesuffix(":80").removesuffix(":"), length, digest)
+    return (method, target, same_host(host), length, digest)
+
+
+def same_host(text):
+    """A host in one writing: lighttpd, whatever it is told, hands on an IPv6 address in the shortest (RFC 5952)."""
+    host = text.strip().lower().removesuffix(":80").removesuffix(":")
+    if literal := re.match(r"\[([0-9a-f:.]+)\]", host):
+        with contextlib.suppress(ValueError):
+            return f"[{ipaddress.IPv6Address(literal[1])}]{host[literal.end():]}"
+    return host
 
 
 class Reading:

@@ -18,7 +18,7 @@ import grammar  # noqa: E402
 import response_grammar  # noqa: E402
 from garden import Garden  # noqa: E402
 from ground import Ground  # noqa: E402
-from replay import Jury, Reading, Verdict, contradictions, miscounts  # noqa: E402
+from replay import Jury, Reading, Verdict, contradictions, miscounts, same_host  # noqa: E402
 from response_garden import ResponseGarden  # noqa: E402
 from response_jury import Clients, differences, strictly  # noqa: E402
 from servers import NAMES, Servers  # noqa: E402
@@ -152,6 +152,13 @@ def test_servers_that_differ_are_found(readings):
 def test_servers_that_only_refuse_do_not_differ(readings):
     named = dict(zip("ab", readings))
     assert not contradictions(named) + miscounts(named)
+
+
+def test_two_writings_of_one_host_are_the_same_and_no_others():
+    assert same_host("[::01]:8080") == same_host("[0:0::1]:8080") == "[::1]:8080"
+    assert same_host(" A.example:80") == same_host("a.EXAMPLE") == "a.example"
+    others = ("[::1]:8080", "[::1]:808", "[::2]:8080", "[::g]:8080", "[::1]", "::1", "a", "a.")
+    assert len({same_host(host) for host in others}) == len(others)
 
 
 def test_what_half_of_the_servers_refuse_is_unwanted():
