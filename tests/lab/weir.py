@@ -206,11 +206,14 @@ class NodeWeir:
     def metrics(self, role):
         return Metrics(self.admin(role, "/metrics"))
 
-    def resident_kib(self, role="proxy"):
+    def resident_kib(self, role="proxy", kind="VmRSS"):
         for line in pathlib.Path(f"/proc/{self.pid(role)}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{kind}:"):
                 return int(line.split()[1])
-        raise LabError(f"no resident size of the {role} of {self.node}")
+        raise LabError(f"no {kind} of the {role} of {self.node}")
+
+    def anonymous_kib(self, role="proxy"):
+        return self.resident_kib(role, "RssAnon")
 
     def quarantine_kib(self, role="proxy"):
         """What a process built with AddressSanitizer keeps of what it has freed, to find who uses it still: 256 MiB

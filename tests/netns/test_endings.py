@@ -10,7 +10,6 @@ is compared between the end of one such storm and the end of the next, when noth
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import time
@@ -109,11 +108,6 @@ def storm(whole_mesh, impostor):
     made.end()
 
 
-def memory_kib(mesh, node):
-    status = pathlib.Path(f"/proc/{mesh.lab.weir(node).pid('proxy')}/status").read_text()
-    return int(status.split("RssAnon:")[1].split()[0])
-
-
 def what_there_is(mesh):
     found = {}
     for node in NODES:
@@ -155,7 +149,7 @@ def test_connections_that_end_abnormally_leave_no_descriptor_and_no_memory(mesh,
         ended += storm.rages(seed, at_once)
         eventually(lambda: nothing_moves(mesh), 30)
         use_a_little(mesh, COOLED)
-        memory.append({node: memory_kib(mesh, node) for node in NODES})
+        memory.append({node: mesh.lab.weir(node).anonymous_kib() for node in NODES})
     print(f"KiB of anonymous memory after each: {memory}")
     def at_rest(without):
         left = difference(rest, what_there_is(mesh), without)

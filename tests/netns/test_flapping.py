@@ -114,8 +114,7 @@ def memory_kib(mesh):
     found = {}
     for node in NODES:
         for role in ("agent", "proxy"):
-            status = pathlib.Path(f"/proc/{mesh.lab.weir(node).pid(role)}/status").read_text()
-            found[f"{role} of {node}"] = int(status.split("RssAnon:")[1].split()[0])
+            found[f"{role} of {node}"] = mesh.lab.weir(node).anonymous_kib(role)
     return found
 
 

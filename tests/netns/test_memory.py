@@ -1,7 +1,6 @@
 """What work took, a proxy gives back when it rests: its buffers, and the pages of memory that it has freed."""
 
 import contextlib
-import pathlib
 
 import apps
 import pytest
@@ -12,11 +11,7 @@ RESTS_WITHIN = 30  # seconds: Rest::kQuietFor, twice, and what else looks at mos
 
 
 def anonymous_kib(mesh):
-    found = {}
-    for node in NODES:
-        status = pathlib.Path(f"/proc/{mesh.lab.weir(node).pid('proxy')}/status").read_text()
-        found[node] = int(status.split("RssAnon:")[1].split()[0])
-    return found
+    return {node: mesh.lab.weir(node).anonymous_kib() for node in NODES}
 
 
 def test_memory_that_many_connections_took_goes_back_when_the_proxies_rest(mesh):
