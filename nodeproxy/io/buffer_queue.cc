@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace weir::io {
 namespace {
@@ -20,22 +21,27 @@ void BufferQueue::push(Buffer buffer) {
   }
 }
 
+std::optional<Buffer> BufferQueue::consume(size_t n) {
+  bytes_ -= static_cast<uint32_t>(n);
+  first_.consume(n);
+  if (!first_.empty()) return std::nullopt;
+  Buffer used = std::exchange(first_, {});
+  if (rest_begin_ == rest_.size()) return used;
+  first_ = std::move(rest_[rest_begin_++]);
+  if (rest_begin_ < rest_.size() && rest_begin_ < kRestGap) return used;
+  rest_.erase(rest_.begin(), rest_.begin() + rest_begin_);
+  rest_begin_ = 0;
+  if (rest_.empty()) rest_.shrink_to_fit();
+  return used;
+}
+
 void BufferQueue::take(size_t bytes, std::byte* into) {
-  bytes_ -= static_cast<uint32_t>(bytes);
   while (bytes > 0) {
-    const size_t n = std::min(bytes, first_.size());
-    std::memcpy(into, first_.bytes().data(), n);
-    first_.consume(n);
+    const size_t n = std::min(bytes, front().size());
+    std::memcpy(into, front().data(), n);
     into += n;
     bytes -= n;
-    if (!first_.empty()) return;
-    first_ = {};
-    if (rest_begin_ == rest_.size()) continue;
-    first_ = std::move(rest_[rest_begin_++]);
-    if (rest_begin_ < rest_.size() && rest_begin_ < kRestGap) continue;
-    rest_.erase(rest_.begin(), rest_.begin() + rest_begin_);
-    rest_begin_ = 0;
-    if (rest_.empty()) rest_.shrink_to_fit();
+    consume(n);
   }
 }
 

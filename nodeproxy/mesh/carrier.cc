@@ -239,16 +239,17 @@ void Carrier::check_settled() {
 // The flush of this turn: frames of all sessions in turn, as few records and one send.
 void Carrier::run_deferred() {
   if (!serving_ || in_flight() || ended_) return;
+  thread_local Plaintext flush;
   while (lane_.wants_output() && tls_->output_bytes() < limits::lane_output_bytes) {
-    // Plaintext of one flush, before it is encrypted into the send queue.
-    const std::span<std::byte> plain = io::scratch(limits::lane_output_bytes);
-    const size_t produced = lane_.produce(plain);
+    flush.begin(io::scratch(limits::lane_output_bytes));
+    lane_.produce(flush);
+    const size_t produced = flush.bytes();
     if (produced == 0) break;
     window_bytes_ += produced;
-    if (const Status written = tls_->write(plain.first(produced)); !written) {
-      close(written.error());
-      return;
-    }
+    const Status written = tls_->write(flush.pieces());
+    flush.end();
+    lane_.produced();
+    if (!written) return close(written.error());
     if (produced > limits::lane_output_bytes / 2 && lane_.queued_bytes() < kTailBytes) break;
   }
   send_output();

@@ -3,7 +3,8 @@
 // (consume), plaintext out (produce); no sockets, no clocks, so the simulator drives it as the worker does.
 //
 //   received bytes → tls read() → consume(plaintext) → events of the sessions
-//   wants_output() → produce(scratch) → tls write() → send. As often as the socket takes more; once per loop iteration.
+//   wants_output() → produce(flush) → tls write() → produced() → send. As often as the socket takes more; once per
+//   loop iteration.
 //
 // A peer that breaks a rule ends the lane: consume gives the error, every session has had on_reset. So does fail(),
 // when the connection ended otherwise. An ended lane is kept until its sessions are released: see idle().
@@ -19,6 +20,7 @@
 #include "nodeproxy/base/error.h"
 #include "nodeproxy/base/limits.h"
 #include "nodeproxy/mesh/frame.h"
+#include "nodeproxy/mesh/plaintext.h"
 #include "nodeproxy/mesh/ready_queue.h"
 #include "nodeproxy/mesh/session.h"
 #include "nodeproxy/mesh/session_table.h"
@@ -69,9 +71,11 @@ class Lane {
   Status consume(std::span<const std::byte> plaintext);
 
   bool wants_output() const;
-  // Fills `into` with frames: control first, then DATA in turn. Returns the bytes used; 0: there was nothing. Give it
-  // limits::lane_output_bytes, so that full TLS records come of it, and at least 2 KiB.
-  size_t produce(std::span<std::byte> into);
+  // Fills `flush` with frames: control first, then DATA in turn; nothing: there was none. Give it room for
+  // limits::lane_output_bytes, so that full TLS records come of it, and at least 2 KiB. No other call before produced().
+  void produce(Plaintext& flush);
+  // What was produced has been used, and its memory given back: tells those who waited for their queues to drain.
+  void produced();
 
   void ping(uint64_t token);
   // No session after the last accepted one (acceptor), none opened any more (dialler). Open ones go on.
@@ -117,11 +121,10 @@ class Lane {
   bool never_opened(uint32_t id) const;
   void return_credit(Session* session, size_t bytes);
   // lane_send.cc
-  size_t produce_control(std::span<std::byte> into);
-  size_t produce_credits(std::span<std::byte> into);
-  size_t produce_data(std::span<std::byte> into);
-  size_t produce_session(Session* session, std::span<std::byte> into);
-  void call_drained();
+  void produce_control(Plaintext& flush);
+  void produce_credits(Plaintext& flush);
+  void produce_data(Plaintext& flush);
+  bool produce_session(Session* session, Plaintext& flush);
   void make_ready(Session* session);
   void drop_queue(Session* session);
 
@@ -135,7 +138,7 @@ class Lane {
   SessionTable table_;
   ReadyQueue ready_;
   std::vector<uint32_t> credit_ids_;  // sessions that owe the peer a CREDIT
-  std::vector<uint32_t> drained_;     // on_drained to call at the end of produce
+  std::vector<uint32_t> drained_;     // on_drained to call in produced()
   uint32_t next_id_ = 1;              // dialler: the next to open
   uint32_t last_accepted_ = 0;        // acceptor: the highest id seen in OPEN
   uint32_t goaway_last_ = 0;          // what the peer said

@@ -54,9 +54,20 @@ bool Session::sendable() const {
   return queue_.size() > 0 ? send_credit_ > 0 : fin_wanted_ && !fin_sent_;
 }
 
-void Session::take_queued(size_t bytes, std::byte* into) {
+void Session::take_queued(size_t bytes, Plaintext& out) {
   lane_->queued_bytes_ -= bytes;
-  queue_.take(bytes, into);
+  const bool large = bytes >= Plaintext::kLargeBytes;
+  while (bytes > 0) {
+    const std::span<const std::byte> front = queue_.front().first(std::min(bytes, queue_.front().size()));
+    if (large) {
+      out.refer(front);
+    } else {
+      std::ranges::copy(front, out.add(front.size()).begin());
+    }
+    bytes -= front.size();
+    // Also when it is copied: an earlier frame of this flush may refer to it.
+    if (auto used = queue_.consume(front.size())) out.keep(std::move(*used));
+  }
 }
 
 }  // namespace weir::mesh

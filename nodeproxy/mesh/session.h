@@ -11,12 +11,13 @@
 #include "nodeproxy/base/error.h"
 #include "nodeproxy/io/buffer_queue.h"
 #include "nodeproxy/mesh/frame.h"
+#include "nodeproxy/mesh/plaintext.h"
 
 namespace weir::mesh {
 
 class Lane;
 
-// What happens to a session. Called from Lane::consume and Lane::fail, on_drained from Lane::produce. Inside, every
+// What happens to a session. Called from Lane::consume and Lane::fail, on_drained from Lane::produced. Inside, every
 // method of this and other sessions may be called, release() too; the lane may not be destroyed.
 class SessionEvents {
  public:
@@ -65,8 +66,8 @@ class Session {
   friend class ReadyQueue;
   Session(Lane* lane, uint32_t id) : lane_(lane), id_(id) {}
   ~Session() = default;
-  void take_queued(size_t bytes, std::byte* into);  // off the front of the queue
-  bool sendable() const;                            // has bytes and credit, or a FIN whose turn it is
+  void take_queued(size_t bytes, Plaintext& out);  // off the front of the queue
+  bool sendable() const;                           // has bytes and credit, or a FIN whose turn it is
 
   Lane* lane_;
   SessionEvents* events_ = nullptr;

@@ -16,6 +16,12 @@ constexpr uint8_t kIdleRecordsMax = 32;
 // RFC 8446 5.5: an AES-GCM key is good for 2^24.5 full records; a long-lived lane gets there.
 constexpr uint64_t kRecordsPerKeyMax = uint64_t{1} << 24;
 
+size_t bytes_of(std::span<const std::span<const std::byte>> pieces) {
+  size_t bytes = 0;
+  for (const auto& piece : pieces) bytes += piece.size();
+  return bytes;
+}
+
 RecordReader::Opened broken(uint8_t alert) { return {RecordReader::Kind::broken, {}, alert}; }
 
 }  // namespace
@@ -74,31 +80,50 @@ RecordReader::Opened RecordReader::handshake_messages(std::span<uint8_t> bytes) 
 
 bool RecordReader::take_update_request() { return std::exchange(update_requested_, false); }
 
-bool RecordWriter::data(std::span<const std::byte> plaintext, Output& out) {
-  std::span<const uint8_t> rest(reinterpret_cast<const uint8_t*>(plaintext.data()), plaintext.size());
-  while (!rest.empty()) {
+// A record ends when it is full, or has as many pieces as one may have.
+bool RecordWriter::data(std::span<const std::span<const std::byte>> pieces, Output& out) {
+  size_t left = bytes_of(pieces);
+  std::span<const std::byte> piece;  // what is left of the one that comes next
+  auto next = pieces.begin();
+  while (left > 0) {
     if (key_.sequence() >= kRecordsPerKeyMax && !key_update(out)) return false;
-    const size_t n = std::min(rest.size(), kRecordPlaintextBytesMax);
-    const size_t records = (rest.size() + kRecordPlaintextBytesMax - 1) / kRecordPlaintextBytesMax;
-    if (!seal(kTypeData, rest.first(n), out, rest.size() + records * kRecordOverheadBytes)) return false;
-    rest = rest.subspan(n);
+    std::array<std::span<const std::byte>, TrafficKey::kPiecesMax> record;
+    size_t count = 0, room = kRecordPlaintextBytesMax;
+    while (room > 0 && count < record.size()) {
+      if (piece.empty()) {
+        if (next == pieces.end()) break;
+        piece = *next++;
+        continue;
+      }
+      const size_t n = std::min(room, piece.size());
+      record[count++] = piece.first(n);
+      piece = piece.subspan(n);
+      room -= n;
+    }
+    const size_t records = (left + kRecordPlaintextBytesMax - 1) / kRecordPlaintextBytesMax;
+    if (!seal(kTypeData, std::span(record).first(count), out, left + records * kRecordOverheadBytes))
+      return false;
+    left -= kRecordPlaintextBytesMax - room;
   }
   return true;
 }
 
 bool RecordWriter::key_update(Output& out) {
   static constexpr uint8_t kMessage[] = {kMessageKeyUpdate, 0, 0, 1, 0};  // update_not_requested
-  return seal(kTypeHandshake, kMessage, out, 0) && key_.update();
+  const std::span<const std::byte> message = std::as_bytes(std::span(kMessage));
+  return seal(kTypeHandshake, {&message, 1}, out, 0) && key_.update();
 }
 
 bool RecordWriter::alert(uint8_t code, Output& out) {
-  const uint8_t message[] = {static_cast<uint8_t>(code == kCloseNotify ? 1 : 2), code};
-  return seal(kTypeAlert, message, out, 0);
+  const uint8_t bytes[] = {static_cast<uint8_t>(code == kCloseNotify ? 1 : 2), code};
+  const std::span<const std::byte> message = std::as_bytes(std::span(bytes));
+  return seal(kTypeAlert, {&message, 1}, out, 0);
 }
 
-bool RecordWriter::seal(uint8_t type, std::span<const uint8_t> plaintext, Output& out, size_t following) {
-  const size_t size = plaintext.size() + kRecordOverheadBytes;
-  if (!key_.seal(type, plaintext, out.reserve(size, following))) return false;
+bool RecordWriter::seal(uint8_t type, std::span<const std::span<const std::byte>> pieces, Output& out,
+                        size_t following) {
+  const size_t size = bytes_of(pieces) + kRecordOverheadBytes;
+  if (!key_.seal(type, pieces, out.reserve(size, following))) return false;
   out.commit(size);
   return true;
 }

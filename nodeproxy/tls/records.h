@@ -44,12 +44,13 @@ class RecordReader {
 class RecordWriter {
  public:
   explicit RecordWriter(TrafficKey key) : key_(std::move(key)) {}
-  bool data(std::span<const std::byte> plaintext, Output& out);  // false: the AEAD failed; end the connection
+  // The pieces one behind the other. False: the AEAD failed; end the connection.
+  bool data(std::span<const std::span<const std::byte>> pieces, Output& out);
   bool key_update(Output& out);
   bool alert(uint8_t code, Output& out);
 
  private:
-  bool seal(uint8_t type, std::span<const uint8_t> plaintext, Output& out, size_t following);
+  bool seal(uint8_t type, std::span<const std::span<const std::byte>> pieces, Output& out, size_t following);
 
   TrafficKey key_;
 };

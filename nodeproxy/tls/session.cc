@@ -252,12 +252,12 @@ Status Session::end_of_stream() const {
   return fail(Source::peer, established() ? Reason::truncated : Reason::handshake_failed);
 }
 
-Status Session::write(std::span<const std::byte> plaintext) {
+Status Session::write(std::span<const std::span<const std::byte>> pieces) {
   if (ended_) return std::unexpected(*ended_);
   if (!established() || close_sent_)
     return fail(Source::local, Reason::internal, "write outside the connection's life");
   if (std::exchange(update_owed_, false) && !writer_->key_update(output_)) return end_broken(kInternalError);
-  if (!writer_->data(plaintext, output_)) return end_broken(kInternalError);
+  if (!writer_->data(pieces, output_)) return end_broken(kInternalError);
   return {};
 }
 

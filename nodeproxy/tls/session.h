@@ -88,8 +88,10 @@ class Session {
   // The transport ended: nothing when close_notify had come, else truncated (handshake_failed during the handshake).
   Status end_of_stream() const;
 
-  // Appends `plaintext` to output() in records as full as possible. Only after the handshake and before shutdown().
-  Status write(std::span<const std::byte> plaintext);
+  // Appends plaintext, the pieces one behind the other, to output() in records as full as possible. Only after the
+  // handshake and before shutdown().
+  Status write(std::span<const std::span<const std::byte>> pieces);
+  Status write(std::span<const std::byte> plaintext) { return write(std::span(&plaintext, 1)); }
   // Appends close_notify; nothing can be written any more, reading goes on.
   void shutdown();
 

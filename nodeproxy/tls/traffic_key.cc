@@ -116,16 +116,25 @@ std::optional<std::span<uint8_t>> TrafficKey::open(std::span<uint8_t> record) {
   return body.first(size);
 }
 
-bool TrafficKey::seal(uint8_t inner_type, std::span<const uint8_t> plaintext, std::span<uint8_t> record) {
+bool TrafficKey::seal(uint8_t inner_type, std::span<const std::span<const std::byte>> pieces,
+                      std::span<uint8_t> record) {
   const std::array<uint8_t, 12> nonce = this->nonce();
-  const size_t length = plaintext.size() + 1 + kTagBytes;
+  const size_t length = record.size() - kRecordHeaderBytes;
   const uint8_t header[] = {23, 3, 3, static_cast<uint8_t>(length >> 8), static_cast<uint8_t>(length)};
   std::ranges::copy(header, record.begin());
-  uint8_t* body = record.data() + kRecordHeaderBytes;
-  size_t suffix = 0;  // the encrypted type and the tag
-  if (!EVP_AEAD_CTX_seal_scatter(aead_.get(), body, body + plaintext.size(), &suffix, 1 + kTagBytes,
-                                 nonce.data(), nonce.size(), plaintext.data(), plaintext.size(), &inner_type,
-                                 1, header, sizeof header)) {
+  uint8_t* at = record.data() + kRecordHeaderBytes;
+  CRYPTO_IOVEC parts[kPiecesMax + 1];
+  size_t count = 0;
+  const auto add = [&](const uint8_t* bytes, size_t n) {
+    parts[count++] = {at, bytes, n};
+    at += n;
+  };
+  for (const auto& piece : pieces) add(reinterpret_cast<const uint8_t*>(piece.data()), piece.size());
+  add(&inner_type, 1);
+  const CRYPTO_IVEC authenticated{header, sizeof header};
+  size_t tag_bytes = 0;
+  if (!EVP_AEAD_CTX_sealv(aead_.get(), parts, count, at, &tag_bytes, kTagBytes, nonce.data(), nonce.size(),
+                          &authenticated, 1)) {
     ERR_clear_error();
     return false;
   }

@@ -27,8 +27,11 @@ class TrafficKey {
   uint64_t sequence() const { return sequence_; }
   // Opens the body of a record where it lies; the inner plaintext with its type and padding, or nothing.
   std::optional<std::span<uint8_t>> open(std::span<uint8_t> record);
-  // Writes one record of `inner_type` into `record`, plaintext.size() + kRecordOverheadBytes long.
-  bool seal(uint8_t inner_type, std::span<const uint8_t> plaintext, std::span<uint8_t> record);
+  // Writes one record of `inner_type`, of the pieces (kPiecesMax at most) one behind the other, into `record`, which is
+  // kRecordOverheadBytes longer.
+  bool seal(uint8_t inner_type, std::span<const std::span<const std::byte>> pieces,
+            std::span<uint8_t> record);
+  static constexpr size_t kPiecesMax = 15;
 
  private:
   explicit TrafficKey(uint16_t suite) : suite_(suite) {}

@@ -68,7 +68,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (int i = 0; i < 4 && role == mesh::Role::dialler; ++i) {
       if (const auto session = lane.open({}, unused)) end.hold(*session);
     }
-    std::vector<std::byte> out(4096);
+    std::vector<std::byte> memory(4096);
+    const auto produce = [&] {
+      mesh::Plaintext flush;
+      flush.begin(memory);
+      lane.produce(flush);
+      flush.end();
+      lane.produced();
+    };
     while (!rest.empty()) {
       const size_t n = std::min(step, rest.size());
       if (!lane.consume(rest.first(n))) {
@@ -76,13 +83,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         break;
       }
       rest = rest.subspan(n);
-      if (lane.wants_output()) lane.produce(out);
+      if (lane.wants_output()) produce();
     }
     for (auto& [id, holder] : end.held) {
       if (lane.ended() && !holder->session->over()) std::abort();
       holder->session->release();
     }
-    while (lane.wants_output()) lane.produce(out);
+    while (lane.wants_output()) produce();
   }
   if (budget.used_bytes + peer_budget.used_bytes != 0) std::abort();
   return 0;

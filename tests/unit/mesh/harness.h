@@ -16,6 +16,19 @@ inline std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// What the lane has to send now, at most `max` bytes, as it would be sealed.
+inline std::vector<std::byte> flush(Lane& lane, size_t max) {
+  std::vector<std::byte> memory(max), out;
+  Plaintext flush;
+  flush.begin(memory);
+  lane.produce(flush);
+  for (const auto piece : flush.pieces()) out.insert(out.end(), piece.begin(), piece.end());
+  REQUIRE(out.size() == flush.bytes());
+  flush.end();
+  lane.produced();
+  return out;
+}
+
 // Holds a session and writes down what happens to it.
 struct Holder : SessionEvents {
   Session* session = nullptr;
@@ -75,11 +88,7 @@ struct End : LaneEvents {
   void on_pong(uint64_t token) override { pongs.push_back(token); }
   void on_idle() override { ++idle; }
   // All that it has to send now, at most `max` bytes.
-  std::vector<std::byte> output(size_t max = 64 * 1024) {
-    std::vector<std::byte> out(max);
-    out.resize(lane->produce(out));
-    return out;
-  }
+  std::vector<std::byte> output(size_t max = 64 * 1024) { return flush(*lane, max); }
 };
 
 // A dialler and an acceptor.

@@ -70,8 +70,8 @@ Result<std::string> after_message(bool peer_dials, TicketEvents* keeps, const st
   std::vector<std::byte> wire;
   for (const auto& [type, text] : {std::pair(22, message), std::pair(23, std::string("data"))}) {
     std::vector<uint8_t> record(text.size() + kRecordOverheadBytes);
-    REQUIRE(sealer->seal(static_cast<uint8_t>(type),
-                         {reinterpret_cast<const uint8_t*>(text.data()), text.size()}, record));
+    const std::span<const std::byte> piece = bytes_of(text);
+    REQUIRE(sealer->seal(static_cast<uint8_t>(type), {&piece, 1}, record));
     const auto bytes = std::as_bytes(std::span(record));
     wire.insert(wire.end(), bytes.begin(), bytes.end());
   }
