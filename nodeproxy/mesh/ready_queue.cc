@@ -42,6 +42,7 @@ Session* ReadyQueue::next() {
     if (!session) return nullptr;
     if (session->deficit_bytes_ > 0) return session;
     session->deficit_bytes_ += kQuantumBytes;  // its next turn, behind all that wait
+    session->ran_dry_ = false;                 // this one is not for getting ahead
     unlink(session);
     push(kOld, session);
   }
@@ -53,8 +54,8 @@ void ReadyQueue::spent(Session* session, size_t bytes) {
 
 size_t ReadyQueue::allowance(const Session* session) const {
   const bool alone = !session->ready_next_ && !session->ready_prev_ && (!lists_[0].head || !lists_[1].head);
-  return session->ready_list_ == kNew && !alone ? static_cast<size_t>(session->deficit_bytes_)
-                                                : limits::frame_payload_max_bytes;
+  if (session->ready_list_ != kNew || alone) return limits::frame_payload_max_bytes;
+  return static_cast<size_t>(session->deficit_bytes_);  // of kFirstQuantumBytes
 }
 
 void ReadyQueue::dry(Session* session) {

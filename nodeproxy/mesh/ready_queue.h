@@ -15,7 +15,9 @@ namespace weir::mesh {
 class Session;
 
 inline constexpr int32_t kFirstQuantumBytes = 4 * 1024;
-inline constexpr int32_t kQuantumBytes = limits::frame_payload_max_bytes;  // one full frame
+// Four full frames: they leave their other end in one send, where single ones of many sessions were a send each (measured
+// over eight streams: 4 % of CPU, up to 7 %). Twice as many bring no more.
+inline constexpr int32_t kQuantumBytes = 4 * limits::frame_payload_max_bytes;
 
 class ReadyQueue {
  public:
@@ -25,7 +27,7 @@ class ReadyQueue {
   Session* next();
   void spent(Session* session,
              size_t bytes);  // what it sent; may be more than its deficit, which later turns pay back
-  // The most that it should send now: its first quantum while it is new and others wait, else a full frame.
+  // The most that its next frame should have: its first quantum while it is new and others wait, else a full one.
   size_t allowance(const Session* session) const;
   void dry(Session* session);  // it has nothing (more) to send, or no credit
   bool empty() const { return !lists_[0].head && !lists_[1].head; }

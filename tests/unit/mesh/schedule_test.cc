@@ -280,6 +280,26 @@ TEST_CASE("bulk sessions share the lane evenly and a lone one sends full frames"
   }
 }
 
+TEST_CASE("a session that ran dry before its turn came waits for it with what it then has") {
+  LaneOptions wide;
+  wide.settings.initial_window_bytes = 1 << 24;
+  wide.window_max_bytes = 1 << 24;
+  Joined j(wide, wide);
+  Holder& now_and_then = j.dialler.open();
+  Holder& bulk = j.dialler.open();
+  j.settle();
+  const auto carry = [&](size_t most) { REQUIRE(j.acceptor.lane->consume(j.dialler.output(most))); };
+  now_and_then.write(std::string(kFirstQuantumBytes, 'a'));
+  for (int i = 0; i < 100; ++i) bulk.write(std::string(50000, 'b'));
+  carry(2 * kFirstQuantumBytes);
+  for (int i = GENERATE(range(0, 40)); i > 0; --i) carry(4096);  // until before, in or behind its turn
+  now_and_then.write(std::string(200000, 'a'));
+  const uint64_t before = bulk.session->bytes_sent();
+  carry(limits::lane_output_bytes);
+  // Ahead of the other it has what is left of a small quantum; in its turn as much as in any.
+  CHECK(bulk.session->bytes_sent() - before >= limits::lane_output_bytes / 2 - 2 * kFirstQuantumBytes);
+}
+
 TEST_CASE("many sessions' small frames share one output") {
   Joined j;
   std::vector<Holder*> sessions;
