@@ -21,6 +21,8 @@ constexpr uint64_t kWake = uint64_t{1} << 32;
 constexpr uint32_t kCompletionsPerSubmission =
     8;  // CQ size; beyond it the kernel queues (IORING_FEAT_NODROP)
 constexpr int kSubmitTries = 1000;
+// Buffers that the kernel is offered at first (uring_buffers.h).
+constexpr uint32_t kSmallWindow = 16, kLargeWindow = 2;
 
 }  // namespace
 
@@ -46,10 +48,10 @@ int UringDriver::set_up(const Options& options) {
   ring_open_ = true;
   if (const int result = io_uring_register_ring_fd(&ring_); result < 0) return result;
   int result = small_.open(ring_, static_cast<uint16_t>(Group::small), options.small_buffers,
-                           limits::receive_buffer_small_bytes);
+                           limits::receive_buffer_small_bytes, kSmallWindow);
   if (result < 0) return result;
   result = large_.open(ring_, static_cast<uint16_t>(Group::large), options.large_buffers,
-                       limits::receive_buffer_large_bytes);
+                       limits::receive_buffer_large_bytes, kLargeWindow);
   if (result < 0) return result;
   wake_fd_ = Fd(::eventfd(0, EFD_CLOEXEC));
   if (!wake_fd_) return -errno;

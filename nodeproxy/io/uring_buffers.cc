@@ -14,7 +14,7 @@ UringBuffers::~UringBuffers() {
   if (ring_) ::munmap(ring_, slab_.count() * sizeof(io_uring_buf));
 }
 
-int UringBuffers::open(io_uring& ring, uint16_t group, uint32_t count, uint32_t size_bytes) {
+int UringBuffers::open(io_uring& ring, uint16_t group, uint32_t count, uint32_t size_bytes, uint32_t window) {
   if (const int result = slab_.open(count, size_bytes); result < 0) return result;
   ring_ = static_cast<io_uring_buf_ring*>(reserve_pages(slab_.count() * sizeof(io_uring_buf)));
   if (!ring_) return -ENOMEM;
@@ -24,7 +24,7 @@ int UringBuffers::open(io_uring& ring, uint16_t group, uint32_t count, uint32_t 
   registration.bgid = group;
   if (const int result = io_uring_register_buf_ring(&ring, &registration, 0); result < 0) return result;
   io_uring_buf_ring_init(ring_);
-  window_ = window_least_ = std::min(kWindowFirst, slab_.count());
+  window_ = window_least_ = std::min(window, slab_.count());
   refill();
   return 0;
 }
