@@ -204,7 +204,7 @@ TEST_CASE("a listener's flood is accepted in portions, and all of it") {
     most = std::max(most, acceptor.completions - before);
   }
   CHECK(acceptor.completions == 200);
-  CHECK(most <= 64);
+  CHECK(most <= 2 * 64);  // those of a turn whose time was over are told in the next, beside its own
   turn_until(driver, [&] { return std::ranges::none_of(connects, &Recorder::in_flight); });
 }
 
