@@ -75,7 +75,11 @@ io::Task<Result<Exchange::Try>> Exchange::reach() {
     if (!allowed) co_return std::unexpected(allowed.error());
     judged_link_.enter(pod->judged);
   }
-  co_return co_await lease_to(std::move(attempt));
+  auto ready = reuse(client_.flow.owner, attempt.hop, client_.address, attempt.h2, stale_retried_,
+                     service->traffic.pool);
+  if (!ready) co_return co_await lease_to(std::move(attempt));
+  attempt.lease = std::move(*ready);
+  co_return attempt;
 }
 
 // A place on a connection to the endpoint, within the service's circuit breaker.

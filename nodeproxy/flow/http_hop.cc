@@ -14,8 +14,20 @@ bool speaks_h2(const balance::Choice& choice, bool client_h2, bool elsewhere) {
   return client_h2 && !(elsewhere && detect::hint_of(protocol, name, service.port) == detect::Hint::http);
 }
 
-io::Task<Result<upstream::HttpPool::Want>> want_for(LocalPod& source, Hop hop, SocketAddress client, bool h2,
-                                                    io::TimePoint deadline) {
+std::optional<upstream::HttpLease> reuse(const LocalPod& source, const Hop& hop, const SocketAddress& client,
+                                         bool h2, bool fresh, const config::PoolSettings& settings) {
+  upstream::HttpKeyView key{source.uid(), client.ip, hop.to, hop.identity, hop.workload_uid, hop.way, h2};
+  if (hop.way == upstream::Way::lane) {
+    const auto certificate = source.context.certificate(source.identity());
+    if (!certificate) return std::nullopt;
+    key.generation = certificate->generation();
+    key.trust_version = certificate->trust_version();
+  }
+  return source.context.http->reuse(key, fresh, settings);
+}
+
+io::Task<Result<upstream::HttpPool::Want>> want_for(LocalPod& source, const Hop& hop, SocketAddress client,
+                                                    bool h2, io::TimePoint deadline) {
   upstream::HttpPool::Want want;
   want.key.peer = {source.uid(), client.ip, hop.to, hop.identity, hop.workload_uid};
   want.key.way = hop.way;

@@ -7,15 +7,22 @@
 #include "nodeproxy/upstream/byte_streams.h"
 
 namespace weir::upstream {
-size_t HttpPool::Hash::operator()(const HttpKey& key) const {
-  return std::hash<std::string>()(key.peer.source_uid) * 31 + std::hash<SocketAddress>()(key.peer.to) * 7 +
+
+HttpKeyView view_of(const HttpKey& key) {
+  return {key.peer.source_uid,      key.peer.source, key.peer.to, key.peer.identity,
+          key.peer.destination_uid, key.way,         key.h2,      key.generation,
+          key.trust_version};
+}
+
+size_t HttpPool::Hash::operator()(const HttpKeyView& key) const {
+  return std::hash<std::string_view>()(key.source_uid) * 31 + std::hash<SocketAddress>()(key.to) * 7 +
          static_cast<size_t>(key.way) * 2 + key.h2;
 }
 
 HttpPool::~HttpPool() = default;
 
 // The most recently used first, so that what is not needed grows old; of HTTP/2 the one with the fewest streams.
-http::ClientConnection* HttpPool::find(const HttpKey& key, bool fresh) const {
+http::ClientConnection* HttpPool::find(const HttpKeyView& key, bool fresh) const {
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return nullptr;
   http::ClientConnection* best = nullptr;
@@ -55,10 +62,22 @@ void HttpPool::wake_one(const std::string& service) {
   }
 }
 
+HttpLease HttpPool::begin_on(http::ClientConnection& connection) {
+  const bool reused = connection.exchanges_begun() > 0;
+  return HttpLease(connection, connection.begin(), reused);
+}
+
+std::optional<HttpLease> HttpPool::reuse(const HttpKeyView& key, bool fresh,
+                                         const config::PoolSettings& settings) {
+  if (settings.warm > 0) return std::nullopt;
+  http::ClientConnection* there = find(key, fresh);
+  if (!there) return std::nullopt;
+  return begin_on(*there);
+}
+
 io::Task<Result<HttpLease>> HttpPool::lease(Want want) {
-  if (http::ClientConnection* there = find(want.key, want.fresh)) {
-    const bool reused = there->exchanges_begun() > 0;
-    HttpLease lease(*there, there->begin(), reused);
+  if (http::ClientConnection* there = find(view_of(want.key), want.fresh)) {
+    HttpLease lease = begin_on(*there);
     keep_warm(want);
     co_return lease;
   }
@@ -66,7 +85,7 @@ io::Task<Result<HttpLease>> HttpPool::lease(Want want) {
   auto bytes = co_await dial(want);
   if (!bytes) co_return std::unexpected(bytes.error());
   http::ClientConnection& made = add(want, std::move(*bytes));
-  HttpLease lease(made, made.begin(), false);
+  HttpLease lease = begin_on(made);
   keep_warm(want);
   co_return lease;
 }

@@ -9,7 +9,9 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -33,6 +35,20 @@ struct HttpKey {
 
   bool operator==(const HttpKey&) const = default;
 };
+
+// The same over names that others own: what a request asks with, which copies none of them.
+struct HttpKeyView {
+  std::string_view source_uid;
+  Ip source;
+  SocketAddress to;
+  std::string_view identity, destination_uid;
+  Way way = Way::plain;
+  bool h2 = false;
+  uint64_t generation = 0, trust_version = 0;
+
+  bool operator==(const HttpKeyView&) const = default;
+};
+HttpKeyView view_of(const HttpKey& key);
 
 // One exchange's hold on a connection. Given back when it goes.
 class HttpLease {
@@ -89,8 +105,10 @@ class HttpPool final : private http::ClientConnectionEvents {
   };
   // An exchange's place on a connection that is there, or on a new one. Errors: the dial's.
   io::Task<Result<HttpLease>> lease(Want want);
+  // The same on a connection that is there; none: it would have to be made, or others are to be kept warm beside it.
+  std::optional<HttpLease> reuse(const HttpKeyView& key, bool fresh, const config::PoolSettings& settings);
   // Whether lease() would not have to make a connection.
-  bool has_room(const HttpKey& key, bool fresh) const { return find(key, fresh) != nullptr; }
+  bool has_room(const HttpKey& key, bool fresh) const { return find(view_of(key), fresh) != nullptr; }
   // Waits until a connection to the service became free or has ended; first come, first woken.
   io::Task<Status> wait_for_room(std::string service, io::TimePoint deadline);
 
@@ -106,9 +124,18 @@ class HttpPool final : private http::ClientConnectionEvents {
 
  private:
   struct Hash {
-    size_t operator()(const HttpKey& key) const;
+    using is_transparent = void;
+    size_t operator()(const HttpKeyView& key) const;
+    size_t operator()(const HttpKey& key) const { return (*this)(view_of(key)); }
   };
-  http::ClientConnection* find(const HttpKey& key, bool fresh) const;
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const HttpKey& one, const HttpKey& other) const { return one == other; }
+    bool operator()(const HttpKeyView& one, const HttpKey& other) const { return one == view_of(other); }
+    bool operator()(const HttpKey& one, const HttpKeyView& other) const { return view_of(one) == other; }
+  };
+  http::ClientConnection* find(const HttpKeyView& key, bool fresh) const;
+  static HttpLease begin_on(http::ClientConnection& connection);
   io::Task<Result<std::unique_ptr<io::ByteStream>>> dial(const Want& want);
   // PoolSettings::warm: connections that are ready before they are needed, to each endpoint in use.
   void keep_warm(const Want& want);
@@ -131,7 +158,7 @@ class HttpPool final : private http::ClientConnectionEvents {
   net::PortRanges& ports_;
   std::list<Entry> connections_;
   std::unordered_map<const http::ClientConnection*, std::list<Entry>::iterator> place_;
-  std::unordered_map<HttpKey, std::vector<http::ClientConnection*>, Hash> by_key_;
+  std::unordered_map<HttpKey, std::vector<http::ClientConnection*>, Hash, Equal> by_key_;
   struct Waiter {
     std::string service;
     io::Signal room;

@@ -139,6 +139,23 @@ TEST_CASE("as many connections as the service wants are warm before they are nee
   CHECK(test.accepted.size() == 4);
 }
 
+TEST_CASE("a connection that is there is had at once, unless others are to be kept warm beside it") {
+  Pooled test;
+  const HttpKey key = test.key();
+  config::PoolSettings settings;
+  CHECK(!test.pool.reuse(view_of(key), false, settings));
+  test.ask(test.lease(key));
+  CHECK(!test.pool.reuse(view_of(key), true, settings));  // it was used before
+  auto again = test.pool.reuse(view_of(key), false, settings);
+  REQUIRE(again);
+  CHECK(again->reused());
+  CHECK(!test.pool.reuse(view_of(key), false, settings));  // it is in use
+  test.ask(std::move(*again));
+  settings.warm = 1;
+  CHECK(!test.pool.reuse(view_of(key), false, settings));
+  CHECK(test.accepted.size() == 1);
+}
+
 TEST_CASE("a connection of HTTP/1.1 carries one exchange at a time") {
   Pooled test;
   auto first = test.lease(test.key());
@@ -181,7 +198,7 @@ TEST_CASE(
   Pooled test;
   test.ask(test.lease(test.key()));
   REQUIRE(test.pool.has_room(test.key(), false));
-  std::vector<HttpKey> others(8, test.key());
+  std::vector<HttpKey> others(9, test.key());
   others[0].peer.source_uid = "other";
   others[1].peer.source = *Ip::parse("10.0.0.2");
   others[2].peer.to = kTwo;
@@ -190,6 +207,7 @@ TEST_CASE(
   others[5].trust_version = 1;
   others[6].way = Way::local;
   others[7].h2 = true;
+  others[8].peer.destination_uid = "web-2";
   for (size_t i = 0; i < others.size(); ++i) {
     INFO(i);
     CHECK(!test.pool.has_room(others[i], false));
