@@ -197,14 +197,13 @@ TEST_CASE("a listener's flood is accepted in portions, and all of it") {
     clients.emplace_back(driver, driver.open_socket({}).value());
     driver.connect(connect, clients.back().fd(), to);
   }
-  int most = 0;
+  int turns =
+      0;  // from the first that accepted; what one accepts and has no time to tell is told in the next
   for (int i = 0; i < 100 && acceptor.completions < 200; ++i) {
-    const int before = acceptor.completions;
     driver.turn(driver.now() + 20ms);
-    most = std::max(most, acceptor.completions - before);
+    if (acceptor.completions > 0) CHECK(acceptor.completions <= 64 * ++turns);
   }
   CHECK(acceptor.completions == 200);
-  CHECK(most <= 2 * 64);  // those of a turn whose time was over are told in the next, beside its own
   turn_until(driver, [&] { return std::ranges::none_of(connects, &Recorder::in_flight); });
 }
 
